@@ -1,0 +1,1 @@
+"""A live, recorded, replayable market desk for Indian markets on Kite Connect."""

@@ -1,0 +1,1 @@
+"""Kite Connect: the wire, the socket, REST and login."""

@@ -1,0 +1,1 @@
+"""How one desk is shared: frames encoded once, gathered per listener, conflated."""

@@ -1,0 +1,1 @@
+"""The simulated exchange: speaks Kite Connect, seeded, with faults on demand."""

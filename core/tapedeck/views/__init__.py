@@ -1,0 +1,1 @@
+"""Live Panel components, the same in a page and in a notebook cell."""

@@ -1,0 +1,1 @@
+"""The application: pages, HTTP routes and the server, run with `python -m dashboards`."""
