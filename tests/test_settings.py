@@ -57,7 +57,7 @@ def test_a_start_without_an_offset_is_indian_time():
 
 
 def test_a_start_that_is_no_time_says_what_is_allowed():
-    with pytest.raises(ConfigError, match="TAPEDECK_SIM_START was 'soon'.*ISO time"):
+    with pytest.raises(ConfigError, match=r"TAPEDECK_SIM_START was 'soon'.*ISO time"):
         load({"TAPEDECK_SIM_START": "soon"})
 
 

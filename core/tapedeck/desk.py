@@ -1,0 +1,425 @@
+"""The composition root: `open_desk(settings) -> Desk` chooses, wires, starts and stops everything.
+
+State of a running desk: the exchange it is connected to (Kite or the simulator), the clock everybody was given,
+the hub, the one socket, the relay, and the keeper thread that does the slow work.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from tapedeck import sessions
+from tapedeck.clock import Clock, SwitchableClock, SystemClock, ist_date, to_ist
+from tapedeck.errors import TapedeckError
+from tapedeck.feed import FeedStatus
+from tapedeck.hub import FRESH_TTL, Hub
+from tapedeck.instruments import Instruments
+from tapedeck.kite import packets
+from tapedeck.kite.owner import OwnerLock
+from tapedeck.kite.socket import FeedSocket
+from tapedeck.relay.server import Relay
+from tapedeck.settings import Settings, load
+from tapedeck.sim.clock import LoopClock
+from tapedeck.upstream import Exchange, open_exchange
+
+log = logging.getLogger("tapedeck.desk")
+
+SIM_HEADER = "X-Tapedeck-Sim"
+#: How long an answer of the HTTP interface keeps its instruments subscribed after it was last asked for.
+ASKED_KEEP_S = 60.0
+#: Instruments the HTTP interface may keep subscribed at once; the longest unasked go first.
+ASKED_MOST = 1000
+KEEPER_PERIOD_S = 0.5
+INSTRUMENTS_RETRY_S = 5.0
+
+
+def open_desk(settings: Settings) -> Desk:
+    """A running desk: the exchange reached or started, the lock held, the feed connecting.
+
+    Raises
+    ------
+    FeedOwned
+        If another process on this host owns the connection; the message says where it listens.
+    SimulatorError
+        If the simulated exchange could not be started.
+    """
+    clock = SwitchableClock(SystemClock())
+    packets.warm_up()
+    exchange = open_exchange(settings, clock)
+    try:
+        lock = OwnerLock(exchange.ws_root, exchange.api_key)
+        lock.acquire()
+    except BaseException:
+        exchange.close()
+        raise
+    try:
+        desk = Desk(settings, clock=clock, exchange=exchange, lock=lock)
+        desk.start()
+    except BaseException:
+        lock.release()
+        exchange.close()
+        raise
+    return desk
+
+
+def open(**given: Any) -> Desk:
+    """A desk in this process, for a notebook: settings from the environment, `given` on top.
+
+    Without a Kite key it runs on a simulated exchange of its own.
+
+    Raises
+    ------
+    ConfigError
+        Naming every wrong setting.
+    FeedOwned
+        If another process on this host owns the connection; the message says where it listens.
+    """
+    return open_desk(load(os.environ, **given))
+
+
+@dataclass(frozen=True)
+class DeskStatus:
+    """How the desk is, at a glance."""
+
+    source: str
+    simulated: bool
+    market: str
+    feed: str
+    reason: str
+    age_s: float
+    at: datetime
+
+    def __str__(self) -> str:
+        mark = "SIMULATED " if self.simulated else ""
+        why = f" ({self.reason})" if self.reason else f", {self.age_s:.1f} s old"
+        return f"{mark}{self.source}: market {self.market} at {self.at:%d %b %H:%M:%S} IST, feed {self.feed}{why}"
+
+    def _repr_html_(self) -> str:
+        return f"<code>{html.escape(str(self))}</code>"
+
+
+class Subscriptions:
+    """What the relay and the HTTP interface hand their wishes to: the socket asks Kite, the hub expects packets."""
+
+    def __init__(self, socket: FeedSocket, hub: Hub) -> None:
+        self._socket = socket
+        self._hub = hub
+
+    def subscribe(self, listener: str, tokens: Iterable[int], mode: str = "full") -> None:
+        """Add instruments to what the listener wants.
+
+        Raises
+        ------
+        SubscriptionLimit
+            If the connection would carry more than Kite allows; nothing changed then.
+        """
+        wanted = [int(token) for token in tokens]
+        self._socket.subscribe(listener, wanted, mode)
+        self._hub.subscribed(wanted)
+
+    def release(self, listener: str, tokens: Iterable[int] | None = None) -> None:
+        """Take instruments, or all of them, from what the listener wants."""
+        self._socket.release(listener, None if tokens is None else [int(token) for token in tokens])
+
+
+class Desk:
+    """One running desk. Everything a page, a route or a notebook needs hangs from here."""
+
+    def __init__(self, settings: Settings, *, clock: SwitchableClock, exchange: Exchange, lock: OwnerLock) -> None:
+        self.settings = settings
+        self.clock: Clock = clock
+        self.exchange = exchange
+        self._switch = clock.switch
+        self._lock = lock
+        self.hub = Hub(clock)
+        self.socket = FeedSocket(
+            root=exchange.ws_root,
+            credentials=exchange.credentials,
+            sink=self._on_frame,
+            on_alive=self.hub.alive,
+            on_status=self._on_status,
+            on_connect=self._on_connect,
+            clock=clock,
+            in_session=self._in_session,
+        )
+        self.subscriptions = Subscriptions(self.socket, self.hub)
+        self.relay = Relay(self.hub, self.subscriptions, clock, counters=self._counters)
+        self.instruments = Instruments.from_instruments([])
+        self._instruments_day: Any = None
+        self._asked: dict[int, float] = {}
+        self._asked_lock = threading.Lock()
+        self._ending = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="tapedeck-keeper", daemon=True)
+        self._started = False
+        self._problem = "instruments are being fetched"
+
+    # -- what it is ----------------------------------------------------------------------------------------------
+
+    @property
+    def source(self) -> str:
+        """Where the numbers come from: `kite`, or `sim:seed:date`."""
+        return self.hub.source or self.exchange.source
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the numbers are made up. Known before the first one arrives."""
+        return self.source.startswith("sim")
+
+    def watchlist(self) -> list[str]:
+        """Keys of the first watchlist that today's instrument file knows; all of them while it is being fetched."""
+        text = resources.files("tapedeck.rules").joinpath("watchlist.yaml").read_text(encoding="utf-8")
+        keys: list[str] = yaml.safe_load(text)["keys"]
+        return [key for key in keys if not len(self.instruments) or self.instruments.find(key) is not None]
+
+    def find_instruments(self, query: str, *, limit: int, exchange: str | None = None) -> list[dict[str, Any]]:
+        """Instruments that match the words, best first, as plain rows."""
+        found = self.instruments.search(query, limit=limit, exchange=exchange)
+        names = ("instrument_token", "tradingsymbol", "name", "exchange", "segment", "instrument_type", "expiry")
+        names += ("strike", "tick_size", "lot_size")
+        return [{"key": one.key} | {name: getattr(one, name) for name in names} for one in found]
+
+    # -- numbers -------------------------------------------------------------------------------------------------
+
+    def ask(self, keys: Iterable[str]) -> np.ndarray:
+        """Tokens of the keys, subscribed for the next minute on behalf of whoever asked.
+
+        Raises
+        ------
+        UnknownInstrument
+            Naming the first key that today's instrument file does not have.
+        """
+        tokens = [self.instruments.get(key).instrument_token for key in keys]
+        now = self.clock.monotonic()
+        with self._asked_lock:
+            fresh = [token for token in tokens if token not in self._asked]
+            self._asked.update(dict.fromkeys(tokens, now))
+            too_many = sorted(self._asked, key=self._asked.__getitem__)[: max(0, len(self._asked) - ASKED_MOST)]
+            for token in too_many:
+                del self._asked[token]
+        if too_many:
+            self.subscriptions.release("http", too_many)
+        if fresh:
+            self.subscriptions.subscribe("http", fresh)
+        return np.array(tokens, np.uint32)
+
+    def quote_rows(self, keys: Iterable[str]) -> list[dict[str, Any]]:
+        """One plain row per key: fresh numbers, or nulls with `fresh: false` and the reason."""
+        return self.hub.quotes(list(keys))
+
+    def quotes(self, *keys: str, wait: float = 3.0) -> pd.DataFrame:
+        """Quotes of the instruments, one row each: rupees and units, NaN with a `reason` where not fresh.
+
+        Subscribes what is not yet on the feed and gives its first packets up to `wait` seconds. `attrs` carries
+        the time the frame was made and the source.
+
+        Raises
+        ------
+        UnknownInstrument
+            If a key is not in today's instrument file.
+        """
+        self.wait_ready(wait)
+        self.ask(keys)
+        self._until(lambda: all(row["fresh"] or not row["held"] for row in self.quote_rows(keys)), wait)
+        frame = pd.DataFrame(self.quote_rows(keys), index=pd.Index(keys, name="instrument"))
+        frame.attrs = {"at": to_ist(self.clock.now()), "source": self.source, "simulated": self.simulated}
+        return frame
+
+    def wait_ready(self, timeout: float = 10.0) -> bool:
+        """Whether live numbers can be trusted, after waiting for it up to `timeout` seconds."""
+        return self._until(lambda: not self.not_ready(), timeout)
+
+    def _until(self, true: Callable[[], bool], timeout: float) -> bool:
+        deadline = self.clock.monotonic() + timeout
+        while not true():
+            if self.clock.monotonic() >= deadline or self._ending.wait(0.02):
+                return False
+        return True
+
+    @property
+    def status(self) -> DeskStatus:
+        """Source, market, feed and its age in one line; renders as text and as HTML."""
+        return DeskStatus(
+            source=self.source,
+            simulated=self.simulated,
+            market=sessions.market_status(self.clock.now()),
+            feed=self.hub.feed_state,
+            reason="; ".join(self.not_ready()),
+            age_s=self.hub.age(),
+            at=to_ist(self.clock.now()),
+        )
+
+    def __repr__(self) -> str:
+        return f"<Desk {self.status}>"
+
+    def __enter__(self) -> Desk:
+        return self
+
+    def __exit__(self, *_unused: object) -> None:
+        self.close()
+
+    def not_ready(self) -> list[str]:
+        """Every reason why live numbers cannot be trusted now; empty when they can."""
+        reasons = []
+        if self._problem:
+            reasons.append(self._problem)
+        if self.hub.feed_state != "LIVE":
+            reasons.append(f"feed is {self.hub.feed_state}: {self.hub.feed_reason}".rstrip(": "))
+        elif self.hub.age() > FRESH_TTL:
+            reasons.append(f"no heartbeat {self.hub.age():.0f} s")
+        return reasons
+
+    def health(self) -> dict[str, Any]:
+        """Everything an operator asks first, as plain values."""
+        now = self.clock.now()
+        status = self.socket.status
+        return {
+            "at": to_ist(now),
+            "source": self.source,
+            "simulated": self.simulated,
+            "epoch": self.hub.epoch,
+            "not_ready": self.not_ready(),
+            "feed": {
+                "state": self.hub.feed_state,
+                "reason": self.hub.feed_reason,
+                "age_s": self.hub.age(),
+                "attempts": status.attempts,
+                "connections": status.connections,
+                "subscribed": status.subscribed,
+                "silent": list(status.silent)[:50],
+            },
+            "socket": dict(self.socket.counters),
+            "hub": dict(self.hub.counters),
+            "relay": dict(self.relay.stats),
+            "exchange": self.exchange.describe(),
+            "instruments": {"count": len(self.instruments), "as_of": self._instruments_day},
+            "market": {name: sessions.market_status(now, name) for name in sessions.SEGMENTS},
+        }
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to fetch instruments and to connect."""
+        self._follow(self.exchange.probe())
+        self._keeper.start()
+        self._started = True
+
+    def serving(self, address: str, loop: Any) -> None:
+        """The server listens: tell other processes where, and let the relay beat on its loop."""
+        self._lock.publish_address(address, "")
+        self.relay.start(loop)
+
+    def close(self) -> None:
+        """Stop everything that was started, newest first. May be called twice."""
+        self._ending.set()
+        self.relay.close()
+        if self._started:
+            self._keeper.join(timeout=10)
+        self.socket.close()
+        self.exchange.close()
+        self._lock.release()
+
+    # -- the feed's thread -----------------------------------------------------------------------------------------
+
+    def _on_frame(self, payload: bytes, received_at: int) -> None:
+        batch = packets.parse(payload, received_at)
+        self.hub.publish(batch)
+        self.socket.seen(batch.ticks["instrument_token"])
+
+    def _on_status(self, status: FeedStatus) -> None:
+        self.hub.feed_status(status.state, status.reason)
+
+    def _on_connect(self, headers: Mapping[str, str]) -> None:
+        document = headers.get(SIM_HEADER)
+        self._follow(json.loads(document) if document else None)
+        self.hub.connected()
+
+    def _follow(self, document: dict[str, Any] | None) -> None:
+        """Take clock and source from a simulator's word, or be on Kite and the machine's clock."""
+        if document is None:
+            source = self.exchange.source
+        else:
+            self._switch(LoopClock.from_document(document))
+            source = str(document["source"])
+        if source != self.hub.source:
+            # Before the first frame of the new source: its first packets must find their instruments.
+            if self.hub.source:
+                self._fetch_instruments()
+            self.hub.open_source(source, self.instruments)
+
+    def _in_session(self) -> bool:
+        now = self.clock.now()
+        return any(sessions.phase(segment, now).held for segment in ("NSE_EQ", "NFO", "CDS", "MCX"))
+
+    # -- the keeper's thread ---------------------------------------------------------------------------------------
+
+    def _keep(self) -> None:
+        """Slow work off every loop: instruments, a new token, subscriptions nobody asks for any more."""
+        retry_at = 0.0
+        connected = False
+        while not self._ending.is_set():
+            now = self.clock.monotonic()
+            try:
+                if self.exchange.token_changed():
+                    self.socket.token_changed()
+                if self._instruments_due() and now >= retry_at:
+                    retry_at = now + INSTRUMENTS_RETRY_S
+                    if self._fetch_instruments():
+                        self.hub.adopt_instruments(self.instruments)
+                if not connected and len(self.instruments):
+                    connected = True
+                    self.socket.start()
+                self._forget_unasked(now)
+            except Exception:  # the keeper must outlive whatever went wrong once
+                log.exception("the keeper met an error and goes on")
+            self._ending.wait(KEEPER_PERIOD_S)
+
+    def _instruments_due(self) -> bool:
+        now = self.clock.now()
+        today = ist_date(now)
+        if not len(self.instruments):
+            return True
+        # Kite makes the day's file between 07:30 and 08:30; before that yesterday's is the newest there is.
+        return self._instruments_day != today and to_ist(now).hour * 60 + to_ist(now).minute >= 8 * 60 + 30
+
+    def _fetch_instruments(self) -> bool:
+        try:
+            data, as_of = self.exchange.fetch_instruments(ist_date(self.clock.now()))
+        except TapedeckError as failed:
+            self._problem = f"instruments could not be fetched: {failed}"
+            log.warning("%s; trying again", self._problem)
+            return False
+        self.instruments = Instruments.from_csv(data)
+        self._instruments_day = as_of
+        self._problem = ""
+        log.info("%s instruments of %s", len(self.instruments), as_of)
+        return True
+
+    def _forget_unasked(self, now: float) -> None:
+        with self._asked_lock:
+            old = [token for token, asked in self._asked.items() if now - asked > ASKED_KEEP_S]
+            for token in old:
+                del self._asked[token]
+        if old:
+            self.subscriptions.release("http", old)
+
+    def _counters(self) -> dict[str, Any]:
+        status = self.socket.status
+        return {
+            "connections": status.connections,
+            "subscribed": status.subscribed,
+            "frames": self.socket.counters.get("frames", 0),
+            "refused": self.hub.counters.get("refused", 0),
+        }

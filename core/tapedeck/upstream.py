@@ -1,0 +1,231 @@
+"""The exchange a desk is connected to: Kite itself, a simulator it started, or a simulator it was pointed at."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import date
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
+
+from tapedeck.clock import Clock
+from tapedeck.errors import KiteError, SimulatorError
+from tapedeck.kite.login import Credentials, TokenFile
+from tapedeck.kite.rest import KiteRest
+from tapedeck.settings import Settings
+from tapedeck.sim.child import SimChild
+from tapedeck.sim.login import DEFAULT_API_KEY, DEFAULT_API_SECRET, log_in
+
+log = logging.getLogger("tapedeck.upstream")
+
+
+class Exchange(Protocol):
+    """What a desk needs to know of the place its numbers come from."""
+
+    ws_root: str
+    api_key: str
+    source: str
+
+    def credentials(self) -> Credentials | None:
+        """Key and token to connect with, asked before every attempt; None when a login is needed."""
+        ...
+
+    def token_changed(self) -> bool:
+        """Whether a different token may have appeared since the last call."""
+        ...
+
+    def probe(self) -> dict[str, Any] | None:
+        """The simulator's clock document, or None when this is Kite."""
+        ...
+
+    def fetch_instruments(self, day: date) -> tuple[bytes, date]:
+        """The instrument file as CSV and the day it is of.
+
+        Raises
+        ------
+        KiteError
+            If there was none to be had.
+        """
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What it is, for the health answer; no secrets."""
+        ...
+
+    def close(self) -> None:
+        """End what was started for it."""
+        ...
+
+
+def open_exchange(settings: Settings, clock: Clock) -> Exchange:
+    """The exchange the settings ask for.
+
+    With a Kite key: Kite (or wherever its roots were pointed). Without one, or when asked to simulate: the
+    simulator the roots point at, or one started as a child of this process.
+
+    Raises
+    ------
+    SimulatorError
+        If a simulator was wanted and could not be reached or started.
+    """
+    if settings.has_credentials and not settings.simulate:
+        return KiteExchange(settings, clock)
+    if settings.own_exchange:
+        return RemoteSimulator(settings)
+    return ChildSimulator(settings)
+
+
+class KiteExchange:
+    """Kite, with the token of the token file. Instrument files are kept, so that a bad morning has yesterday's."""
+
+    source = "kite"
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.ws_root = settings.kite_ws
+        self.api_key = settings.api_key
+        self._root = settings.kite_rest
+        self._elsewhere = settings.own_exchange
+        self._tokens = TokenFile(settings.data / "token.json")
+        self._folder = settings.data / "instruments"
+        self._rest = KiteRest(settings.api_key, self._access_token, root=settings.kite_rest)
+        self._simulated = False
+
+    def credentials(self) -> Credentials | None:
+        saved = self._tokens.load()
+        return saved if saved is not None and saved.api_key == self.api_key else None
+
+    def token_changed(self) -> bool:
+        return self._tokens.changed()
+
+    def probe(self) -> dict[str, Any] | None:
+        # Kite itself is never asked: only roots that were pointed elsewhere can be a simulator's.
+        document = fetch_clock(self._root) if self._elsewhere else None
+        self._simulated = document is not None
+        return document
+
+    def fetch_instruments(self, day: date) -> tuple[bytes, date]:
+        try:
+            data = self._rest.fetch_instruments()
+        except KiteError:
+            kept = self._newest_kept()
+            if kept is None:
+                raise
+            log.warning("instruments of %s are used: today's could not be fetched", kept.stem)
+            return kept.read_bytes(), date.fromisoformat(kept.stem)
+        if not self._simulated:
+            self._keep(day, data)
+        return data, day
+
+    def describe(self) -> dict[str, Any]:
+        return {"kind": "kite", "rest": self._root, "websocket": self.ws_root}
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+    def _access_token(self) -> str | None:
+        found = self.credentials()
+        return found.access_token if found else None
+
+    def _keep(self, day: date, data: bytes) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        part = self._folder / f".{day.isoformat()}.part"
+        part.write_bytes(data)
+        part.replace(self._folder / f"{day.isoformat()}.csv")
+
+    def _newest_kept(self) -> Path | None:
+        return max(self._folder.glob("????-??-??.csv"), default=None)
+
+
+class RemoteSimulator:
+    """A simulator somebody else runs, found at the roots of the settings; logged in to by itself."""
+
+    source = "sim"
+
+    def __init__(self, settings: Settings) -> None:
+        self.ws_root = settings.kite_ws
+        self._root = settings.kite_rest
+        # A real key is never sent to a simulator: it is logged in to with the simulator's own.
+        self.api_key = DEFAULT_API_KEY
+        self._token: str | None = None
+        self._rest = KiteRest(self.api_key, lambda: self._token, root=self._root)
+        if fetch_clock(self._root) is None:
+            raise SimulatorError(
+                f"TAPEDECK_KITE_REST was {self._root!r} and no simulator answers there; "
+                "start one with `tapedeck sim`, or unset it to let the desk start its own"
+            )
+
+    def credentials(self) -> Credentials | None:
+        if self._token is None:
+            self._token = log_in(self._root, self.api_key, DEFAULT_API_SECRET)
+        return Credentials(self.api_key, self._token)
+
+    def token_changed(self) -> bool:
+        return False
+
+    def probe(self) -> dict[str, Any] | None:
+        return fetch_clock(self._root)
+
+    def fetch_instruments(self, day: date) -> tuple[bytes, date]:
+        return self._rest.fetch_instruments(), day
+
+    def describe(self) -> dict[str, Any]:
+        return {"kind": "simulator", "rest": self._root, "websocket": self.ws_root}
+
+    def close(self) -> None:
+        """It belongs to somebody else."""
+
+
+class ChildSimulator:
+    """A simulator started as a child of this process and ended with it."""
+
+    source = "sim"
+
+    def __init__(self, settings: Settings) -> None:
+        self._child = SimChild(seed=settings.seed, start=settings.sim_start, speed=settings.sim_speed)
+        self._root = self._child.address
+        self.ws_root = self._root.replace("http", "ws", 1)
+        self.api_key = DEFAULT_API_KEY
+        self._tokens: dict[int, str] = {}
+        self._rest = KiteRest(self.api_key, lambda: None, root=self._root)
+
+    def credentials(self) -> Credentials | None:
+        # A restarted child has forgotten the token of the one before.
+        generation = self._child.restarts
+        if generation not in self._tokens:
+            self._tokens = {generation: self._child.login()}
+        return Credentials(self.api_key, self._tokens[generation])
+
+    def token_changed(self) -> bool:
+        return self._child.restarts not in self._tokens and bool(self._tokens)
+
+    def probe(self) -> dict[str, Any] | None:
+        return fetch_clock(self._root)
+
+    def fetch_instruments(self, day: date) -> tuple[bytes, date]:
+        return self._rest.fetch_instruments(), day
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "kind": "simulator",
+            "rest": self._root,
+            "websocket": self.ws_root,
+            "pid": self._child.pid,
+            "restarts": self._child.restarts,
+        }
+
+    def close(self) -> None:
+        self._child.close()
+
+
+def fetch_clock(root: str, timeout: float = 3.0) -> dict[str, Any] | None:
+    """The clock document of the simulator at `root`; None when nobody or somebody else answers there."""
+    # No proxy: the simulator is on this machine or beside it.
+    opener = build_opener(ProxyHandler({}))
+    try:
+        with opener.open(f"{root}/sim/clock", timeout=timeout) as answer:
+            document = json.loads(answer.read(65_536))
+    except (URLError, OSError, ValueError):
+        return None
+    return document if isinstance(document, dict) and "source" in document else None

@@ -1,0 +1,104 @@
+"""Real processes for end-to-end tests: the simulated exchange and the desk, started, watched and ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from tests.support import wait_until
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Program:
+    """A child process that says `READY` with its address; its output is kept for the assertion that fails."""
+
+    def __init__(self, *command: str, environment: dict[str, str] | None = None, ready: str = "READY") -> None:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("TAPEDECK_", "ZERODHA_"))}
+        handle, name = tempfile.mkstemp(prefix="tapedeck-test-", suffix=".log")
+        self._log = Path(name)
+        self.process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=clean | {"PYTHONUNBUFFERED": "1"} | (environment or {}),
+            stdout=handle,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        os.close(handle)
+        try:
+            found = wait_until(lambda: self._find(rf"{ready} (http://\S+)"), timeout=60)
+        except BaseException:
+            self.stop()
+            raise
+        self.address = found.rstrip("/")
+        self.port = int(self.address.rsplit(":", 1)[1])
+
+    @property
+    def output(self) -> str:
+        """Everything it has printed so far; gone once it was stopped."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def _find(self, pattern: str) -> str:
+        match = re.search(pattern, self.output)
+        if match:
+            return match[1]
+        if self.process.poll() is not None:
+            raise AssertionError(f"ended with {self.process.returncode} before it was ready:\n{self.output[-3000:]}")
+        return ""
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        """GET a path of it."""
+        return requests.get(self.address + path, timeout=10, **options)
+
+    def json(self, path: str) -> Any:
+        """Body of a GET, decoded."""
+        return self.get(path).json()
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """POST JSON to a path of it."""
+        answer = requests.post(self.address + path, data=json.dumps(body), timeout=10)
+        answer.raise_for_status()
+        return answer.json()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def stop(self) -> int:
+        """End it, and make sure of it. Its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        code = self.process.wait(5)
+        self._log.unlink(missing_ok=True)
+        return code
+
+
+def start_sim(*arguments: str, port: int = 0) -> Program:
+    """A simulated exchange of its own."""
+    return Program("-m", "tapedeck.cli", "sim", "--port", str(port), *arguments)
+
+
+def start_desk(*arguments: str, data: Path, environment: dict[str, str] | None = None) -> Program:
+    """A desk on a free port, with its own data folder."""
+    own = {"TAPEDECK_DATA": str(data), "XDG_RUNTIME_DIR": str(data)} | (environment or {})
+    return Program("-m", "dashboards", "--port", "0", *arguments, environment=own)
+
+
+def roots_of(sim: Program) -> dict[str, str]:
+    """Settings that point a desk at a simulator."""
+    return {"TAPEDECK_KITE_REST": sim.address, "TAPEDECK_KITE_WS": sim.address.replace("http", "ws", 1)}
