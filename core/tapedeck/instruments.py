@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import difflib
-import io
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import date
@@ -72,7 +71,7 @@ class Instruments:
             If it was not a dump at all: a column is missing.
         """
         text = data.decode("utf-8-sig", "replace") if isinstance(data, bytes) else data
-        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
+        rows = [_fields(line) for line in text.splitlines() if line.strip()]
         header = [word.strip() for word in rows[0]] if rows else []
         if missing := [name for name in COLUMNS if name not in header]:
             start = text[:60].replace("\n", " ")
@@ -201,6 +200,16 @@ class Instruments:
         close = [i.key for i in self._index.nearest(key_or_token, 3) or self.search(key_or_token, limit=3)]
         hint = f"did you mean {', '.join(close)}?" if close else "write it as EXCHANGE:TRADINGSYMBOL, such as NSE:INFY"
         return f"instrument was {key_or_token!r}; {hint}"
+
+
+def _fields(line: str) -> list[str]:
+    # Line by line: a lost quote must cost one row, not the rest of the dump.
+    if '"' not in line:
+        return line.split(",")
+    try:
+        return next(csv.reader([line]))
+    except csv.Error:
+        return []
 
 
 def _parse_rows(rows: list[list[str]], places: list[int], width: int) -> tuple[list[Instrument], int]:

@@ -1,0 +1,42 @@
+"""Fixtures every test may use; and in CI a skipped test is a failed one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of recorded candles, named by TAPEDECK_TEST_DATA, by default `../shared/data` beside the repository."""
+    folder = Path(os.environ.get("TAPEDECK_TEST_DATA") or _ROOT.parent / "shared" / "data")
+    if not (folder / "NIFTY_50_minute_2024Q1.parquet").exists():
+        pytest.skip(f"recorded candles were not found in {folder}; name their folder in TAPEDECK_TEST_DATA")
+    return folder
+
+
+def _not_in_ci(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn a skip into a failure where CI is set: a suite that ran nothing must not look green."""
+    if os.environ.get("CI") and report.skipped and not hasattr(report, "wasxfail"):
+        why = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI: {why}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _not_in_ci(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _not_in_ci(report)
+    return report
