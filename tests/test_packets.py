@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import array
+import doctest
 import struct
 from pathlib import Path
 
@@ -273,3 +274,12 @@ def test_both_kernels_are_compiled_for_one_kind_of_argument():
     test_every_kind_of_buffer_is_read_alike()
     test_read_only_strided_and_single_rows_are_written_alike()
     assert [len(kernel.signatures) for kernel in (packets.kernels.decode, packets.kernels.encode)] == [1, 1]
+
+
+def test_the_documented_examples_are_true():
+    outcome = doctest.testmod(packets)
+    assert (outcome.attempted, outcome.failed) == (2, 0)
+    page = (Path(__file__).parents[1] / "docs" / "wire.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    exec(page.split("```python")[1].split("```")[0], names)
+    assert names["batch"].ticks["last_price"].tolist() == [1412.95]

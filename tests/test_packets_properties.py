@@ -25,19 +25,30 @@ NOTHING = {name: schema.empty_ticks(1)[0][name] for name in schema.TICK.names or
 oracle = KiteTicker.__new__(KiteTicker)
 
 
-@st.composite
-def bodies(draw: st.DrawFn) -> bytes:
-    """A packet that suits its segment; every value over the whole uint32 range, its ends preferred."""
-    length = draw(st.sampled_from(LENGTHS))
-    allowed = {8: (*SEGMENTS, INDEX), 28: (INDEX,), 32: (INDEX,)}.get(length, SEGMENTS)
-    segment = draw(st.sampled_from(allowed))
-    words = bytearray(draw(st.binary(min_size=length - 4, max_size=length - 4)))
-    for at in draw(st.lists(st.integers(0, length // 4 - 2), max_size=4)):
-        words[4 * at : 4 * at + 4] = struct.pack(">I", draw(st.sampled_from((0, 1, 2**31, 2**32 - 1))))
-    return struct.pack(">I", draw(st.integers(1, 2**24 - 1)) << 8 | segment) + bytes(words)
+#: Every length with every segment that it suits.
+KINDS = [
+    (length, segment)
+    for length in LENGTHS
+    for segment in ((INDEX,) if length in (28, 32) else (*SEGMENTS, INDEX) if length == 8 else SEGMENTS)
+]
 
 
-frames = st.lists(bodies(), max_size=8)
+def body(kind: tuple[int, int], number: int, words: bytes, ends: dict[int, int]) -> bytes:
+    """A packet of that kind with these words as values, some of them replaced by an end of the range."""
+    values = bytearray(words)
+    for at, end in ends.items():
+        values[4 * at : 4 * at + 4] = struct.pack(">I", end)
+    return struct.pack(">I", number << 8 | kind[1]) + bytes(values[: kind[0] - 4])
+
+
+bodies = st.builds(
+    body,
+    st.sampled_from(KINDS),
+    st.integers(1, 2**24 - 1),
+    st.binary(min_size=180, max_size=180),
+    st.dictionaries(st.integers(0, 15), st.sampled_from((0, 1, 2**31, 2**32 - 1)), max_size=3),
+)
+frames = st.lists(bodies, max_size=8)
 
 
 @st.composite
