@@ -7,17 +7,12 @@ import logging
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tapedeck.errors import FeedOwned, TapedeckError
 from tapedeck.settings import Settings, load, parse_start
 
-from .access import Gate, require_loopback
-
-if TYPE_CHECKING:
-    from bokeh.server.server import Server
-
-    from tapedeck.desk import Desk
+from .access import require_loopback
 
 log = logging.getLogger("tapedeck.server")
 
@@ -53,42 +48,16 @@ def settings_from(options: argparse.Namespace) -> Settings:
     return settings
 
 
-def build_server(desk: Desk, settings: Settings) -> tuple[Server, Gate, int]:
-    """A server bound to its port and not yet started, its gate, and the port it got."""
-    # Imported late: a wrong setting is told in a tenth of a second, not after Panel has loaded.
-    import panel as pn
-    from bokeh.server.util import bind_sockets
-
-    from . import api, app
-
-    # Bound here so that port 0 is known before Bokeh is told which origins to accept.
-    sockets, port = bind_sockets(settings.host, settings.port)
-    for one in sockets:
-        one.close()
-    gate = Gate(port)
-    server = pn.serve(
-        app.build(desk),
-        port=port,
-        address=settings.host,
-        websocket_origin=sorted(gate.hosts),
-        extra_patterns=api.routes(desk, gate),
-        start=False,
-        show=False,
-        verbose=False,
-        title="Tapedeck",
-        index=None,
-    )
-    gate.guard(server._tornado)
-    return server, gate, port
-
-
 def serve(settings: Settings) -> int:
     """Open the desk, serve it until a signal comes, close everything. Exit status."""
+    # Imported late: a wrong setting is told in a tenth of a second, not after Panel has loaded.
     from tapedeck.desk import open_desk
+
+    from .serving import Serving
 
     desk = open_desk(settings)
     try:
-        server, _gate, port = build_server(desk, settings)
+        serving = Serving(desk, settings)
     except OSError as taken:
         desk.close()
         log.error("port %s cannot be opened (%s); choose another: make serve PORT=5007", settings.port, taken.strerror)
@@ -96,26 +65,21 @@ def serve(settings: Settings) -> int:
     except BaseException:
         desk.close()
         raise
-    loop = server.io_loop
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    address = f"http://{host}:{port}/"
 
     def stop(_signal: int, _frame: Any) -> None:
-        loop.add_callback_from_signal(loop.stop)
+        serving.loop.add_callback_from_signal(serving.loop.stop)
 
     def ready() -> None:
-        print(f"Desk READY {address}", flush=True)
+        print(f"Desk READY {serving.address}", flush=True)
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     try:
-        server.start()
-        desk.serving(address, loop)
-        loop.add_callback(ready)
-        loop.start()
+        serving.start()
+        serving.loop.add_callback(ready)
+        serving.loop.start()
     finally:
-        desk.close()
-        server.stop(wait=False)
+        serving.close()
     return 0
 
 

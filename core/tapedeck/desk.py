@@ -111,30 +111,6 @@ class DeskStatus:
         return f"<code>{html.escape(str(self))}</code>"
 
 
-class Subscriptions:
-    """What the relay and the HTTP interface hand their wishes to: the socket asks Kite, the hub expects packets."""
-
-    def __init__(self, socket: FeedSocket, hub: Hub) -> None:
-        self._socket = socket
-        self._hub = hub
-
-    def subscribe(self, listener: str, tokens: Iterable[int], mode: str = "full") -> None:
-        """Add instruments to what the listener wants.
-
-        Raises
-        ------
-        SubscriptionLimit
-            If the connection would carry more than Kite allows; nothing changed then.
-        """
-        wanted = [int(token) for token in tokens]
-        self._socket.subscribe(listener, wanted, mode)
-        self._hub.subscribed(wanted)
-
-    def release(self, listener: str, tokens: Iterable[int] | None = None) -> None:
-        """Take instruments, or all of them, from what the listener wants."""
-        self._socket.release(listener, None if tokens is None else [int(token) for token in tokens])
-
-
 class Desk:
     """One running desk. Everything a page, a route or a notebook needs hangs from here."""
 
@@ -152,11 +128,12 @@ class Desk:
             on_alive=self.hub.alive,
             on_status=self._on_status,
             on_connect=self._on_connect,
+            on_subscribed=self.hub.subscribed,
+            on_unsubscribed=self.hub.unsubscribed,
             clock=clock,
             in_session=self._in_session,
         )
-        self.subscriptions = Subscriptions(self.socket, self.hub)
-        self.relay = Relay(self.hub, self.subscriptions, clock, counters=self._counters)
+        self.relay = Relay(self.hub, self.socket, clock, counters=self._counters)
         self.instruments = Instruments.from_instruments([])
         self._instruments_day: Any = None
         self._asked: dict[int, float] = {}
@@ -165,6 +142,8 @@ class Desk:
         self._keeper = threading.Thread(target=self._keep, name="tapedeck-keeper", daemon=True)
         self._started = False
         self._problem = "instruments are being fetched"
+        #: How late the server's loop runs; whoever serves the desk says.
+        self.loop_lag: Callable[[], dict[str, float]] = dict
 
     # -- what it is ----------------------------------------------------------------------------------------------
 
@@ -210,9 +189,9 @@ class Desk:
             for token in too_many:
                 del self._asked[token]
         if too_many:
-            self.subscriptions.release("http", too_many)
+            self.socket.release("http", too_many)
         if fresh:
-            self.subscriptions.subscribe("http", fresh)
+            self.socket.subscribe("http", fresh)
         return np.array(tokens, np.uint32)
 
     def quote_rows(self, keys: Iterable[str]) -> list[dict[str, Any]]:
@@ -303,6 +282,7 @@ class Desk:
             "socket": dict(self.socket.counters),
             "hub": dict(self.hub.counters),
             "relay": dict(self.relay.stats),
+            "loop": self.loop_lag(),
             "exchange": self.exchange.describe(),
             "instruments": {"count": len(self.instruments), "as_of": self._instruments_day},
             "market": {name: sessions.market_status(now, name) for name in sessions.SEGMENTS},
@@ -372,7 +352,7 @@ class Desk:
         while not self._ending.is_set():
             now = self.clock.monotonic()
             try:
-                if self.exchange.token_changed():
+                if self.exchange.token_changed(self.hub.feed_state == "LOGIN_REQUIRED"):
                     self.socket.token_changed()
                 if self._instruments_due() and now >= retry_at:
                     retry_at = now + INSTRUMENTS_RETRY_S
@@ -413,7 +393,7 @@ class Desk:
             for token in old:
                 del self._asked[token]
         if old:
-            self.subscriptions.release("http", old)
+            self.socket.release("http", old)
 
     def _counters(self) -> dict[str, Any]:
         status = self.socket.status

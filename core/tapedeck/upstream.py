@@ -15,8 +15,7 @@ from tapedeck.errors import KiteError, SimulatorError
 from tapedeck.kite.login import Credentials, TokenFile
 from tapedeck.kite.rest import KiteRest
 from tapedeck.settings import Settings
-from tapedeck.sim.child import SimChild
-from tapedeck.sim.login import DEFAULT_API_KEY, DEFAULT_API_SECRET, log_in
+from tapedeck.sim.child import DEFAULT_API_KEY, DEFAULT_API_SECRET, SimChild, log_in
 
 log = logging.getLogger("tapedeck.upstream")
 
@@ -32,8 +31,8 @@ class Exchange(Protocol):
         """Key and token to connect with, asked before every attempt; None when a login is needed."""
         ...
 
-    def token_changed(self) -> bool:
-        """Whether a different token may have appeared since the last call."""
+    def token_changed(self, login_required: bool) -> bool:
+        """Whether a different token may have appeared since the last call; the feed may be waiting for one."""
         ...
 
     def probe(self) -> dict[str, Any] | None:
@@ -96,7 +95,7 @@ class KiteExchange:
         saved = self._tokens.load()
         return saved if saved is not None and saved.api_key == self.api_key else None
 
-    def token_changed(self) -> bool:
+    def token_changed(self, login_required: bool) -> bool:
         return self._tokens.changed()
 
     def probe(self) -> dict[str, Any] | None:
@@ -150,19 +149,29 @@ class RemoteSimulator:
         self.api_key = DEFAULT_API_KEY
         self._token: str | None = None
         self._rest = KiteRest(self.api_key, lambda: self._token, root=self._root)
-        if fetch_clock(self._root) is None:
+        document = fetch_clock(self._root)
+        if document is None:
             raise SimulatorError(
                 f"TAPEDECK_KITE_REST was {self._root!r} and no simulator answers there; "
                 "start one with `tapedeck sim`, or unset it to let the desk start its own"
             )
+        self._elapsed = float(document["elapsed_s"])
 
     def credentials(self) -> Credentials | None:
         if self._token is None:
             self._token = log_in(self._root, self.api_key, DEFAULT_API_SECRET)
         return Credentials(self.api_key, self._token)
 
-    def token_changed(self) -> bool:
-        return False
+    def token_changed(self, login_required: bool) -> bool:
+        # A simulator that was started anew has forgotten the token; one that refuses it on purpose is obeyed.
+        if not login_required:
+            return False
+        document = fetch_clock(self._root, timeout=0.5)
+        if document is None or float(document["elapsed_s"]) >= self._elapsed:
+            return False
+        self._elapsed = float(document["elapsed_s"])
+        self._token = None
+        return True
 
     def probe(self) -> dict[str, Any] | None:
         return fetch_clock(self._root)
@@ -187,18 +196,14 @@ class ChildSimulator:
         self._root = self._child.address
         self.ws_root = self._root.replace("http", "ws", 1)
         self.api_key = DEFAULT_API_KEY
-        self._tokens: dict[int, str] = {}
+        self._token = self._child.login()
         self._rest = KiteRest(self.api_key, lambda: None, root=self._root)
 
     def credentials(self) -> Credentials | None:
-        # A restarted child has forgotten the token of the one before.
-        generation = self._child.restarts
-        if generation not in self._tokens:
-            self._tokens = {generation: self._child.login()}
-        return Credentials(self.api_key, self._tokens[generation])
+        return Credentials(self.api_key, self._token)
 
-    def token_changed(self) -> bool:
-        return self._child.restarts not in self._tokens and bool(self._tokens)
+    def token_changed(self, login_required: bool) -> bool:
+        return False  # a child that was started again knows the token of the one before
 
     def probe(self) -> dict[str, Any] | None:
         return fetch_clock(self._root)

@@ -1,0 +1,96 @@
+"""The server of a desk: Panel's pages, the HTTP routes and the stream on one port, behind one gate."""
+
+from __future__ import annotations
+
+import logging
+
+import panel as pn
+from bokeh.server.server import Server
+from bokeh.server.util import bind_sockets
+from tornado.ioloop import IOLoop, PeriodicCallback
+
+from tapedeck.clock import Clock
+from tapedeck.desk import Desk
+from tapedeck.settings import Settings
+
+from . import api, app
+from .access import Gate
+
+log = logging.getLogger("tapedeck.server")
+
+WATCHDOG_PERIOD_S = 0.25
+#: A loop held longer than this is logged: viewers would feel it.
+WATCHDOG_LOG_S = 0.25
+
+
+class Serving:
+    """A desk on a port: bound when made, serving once started on the current thread's loop."""
+
+    def __init__(self, desk: Desk, settings: Settings) -> None:
+        # Bound and let go first, so that port 0 is known before Bokeh is told which origins to accept.
+        sockets, port = bind_sockets(settings.host, settings.port)
+        for one in sockets:
+            one.close()
+        self.desk = desk
+        self.gate = Gate(port)
+        self.server: Server = pn.serve(
+            app.build(desk),
+            port=port,
+            address=settings.host,
+            websocket_origin=sorted(self.gate.hosts),
+            extra_patterns=api.routes(desk, self.gate),
+            start=False,
+            show=False,
+            verbose=False,
+            title="Tapedeck",
+        )
+        self.gate.guard(self.server._tornado)
+        self.loop: IOLoop = self.server.io_loop
+        self.watchdog = LoopWatchdog(desk.clock)
+        desk.loop_lag = self.watchdog.lag
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        self.address = f"http://{host}:{port}/"
+
+    def start(self) -> None:
+        """Accept connections and let the relay beat; the caller runs the loop."""
+        self.server.start()
+        self.watchdog.start()
+        self.desk.serving(self.address, self.loop)
+
+    def close(self) -> None:
+        """Stop serving and close the desk."""
+        self.watchdog.stop()
+        self.desk.close()
+        self.server.stop(wait=False)
+
+
+class LoopWatchdog:
+    """Measures how late the loop runs what is due, and logs when something held it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._due = 0.0
+        self._last = 0.0
+        self._worst = 0.0
+        self._beat = PeriodicCallback(self._check, WATCHDOG_PERIOD_S * 1000)
+
+    def start(self) -> None:
+        """Begin on the current loop."""
+        self._due = self._clock.monotonic() + WATCHDOG_PERIOD_S
+        self._beat.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._beat.stop()
+
+    def lag(self) -> dict[str, float]:
+        """Seconds: the newest lateness of the loop and the worst since the start."""
+        return {"last_s": self._last, "worst_s": self._worst}
+
+    def _check(self) -> None:
+        now = self._clock.monotonic()
+        self._last = max(0.0, now - self._due)
+        self._worst = max(self._worst, self._last)
+        if self._last > WATCHDOG_LOG_S:
+            log.warning("the server's loop was held for %.2f s", self._last)
+        self._due = now + WATCHDOG_PERIOD_S
