@@ -71,7 +71,7 @@ def _declare_sim(parser: argparse.ArgumentParser) -> None:
     add("--speed", type=float, default=1.0, help="market seconds per real second (default: %(default)s)")
     add("--elapsed", type=float, default=0.0, help="pretend to have started this many real seconds ago")
     add("--api-key", default="simkey", help="API key it accepts (default: %(default)s)")
-    add("--api-secret", default="simsecret", help="its secret (default: %(default)s)")
+    add("--api-secret", help="its secret (default: $SIM_API_SECRET, else simsecret)")
     add("--redirect-url", help="where a login leads (default: the desk's callback on port 5006)")
     add("--no-rate-limits", action="store_true", help="answer any number of requests")
     add("--load", type=float, metavar="TICKS", help="send this many synthetic ticks a second to every connection")
@@ -110,7 +110,7 @@ def _run_sim(args: argparse.Namespace) -> int:
             host=args.host,
             port=args.port,
             api_key=args.api_key,
-            api_secret=args.api_secret,
+            api_secret=args.api_secret or os.environ.get("SIM_API_SECRET") or "simsecret",
             redirect_url=args.redirect_url or DEFAULT_REDIRECT,
             rate_limits=not args.no_rate_limits,
         )

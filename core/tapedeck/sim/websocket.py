@@ -151,9 +151,10 @@ class WebSocket:
             while True:
                 while self._queue:
                     data = self._queue.popleft()
-                    pause = self._delay()
-                    if pause:
-                        await asyncio.sleep(pause)
+                    waited = 0.0
+                    while waited < self._delay():  # asked again and again, so that clearing the fault works at once
+                        await asyncio.sleep(0.05)
+                        waited += 0.05
                     if not self._silent():
                         await self.stream.write(data)
                     self.backlog -= len(data)
