@@ -1,0 +1,150 @@
+// The app bar, the tile's header and the status strip: elements marked data-key / data-field / data-td.
+
+import {BLANK, change, clockText, countdown, dayText, percent, price, whole, yyyymmddText} from "./format.js"
+import {F, STATES} from "./wire.js"
+import {numbers} from "./market.js"
+
+const WRITERS = {
+  last_price: (n, row) => price(n.last_price, row?.tick),
+  change: (n, row) => change(n.change, row?.tick),
+  percent: (n) => percent(n.percent),
+}
+
+export function drawBar(root, market, verdict, now, extra) {
+  for (const tile of root.querySelectorAll("[data-key]")) drawTile(tile, market, verdict)
+  const texts = statusTexts(market, verdict, now, extra)
+  for (const element of root.querySelectorAll("[data-td]")) {
+    const item = texts[element.dataset.td]
+    if (item === undefined) continue
+    const {text, state, title} = typeof item === "object" ? item : {text: item}
+    if (text !== undefined) write(element, text)
+    if (state !== undefined && element.dataset.state !== state) element.dataset.state = state
+    if (title !== undefined && element.title !== title) element.title = title
+  }
+}
+
+function write(element, text) {
+  if (element.tapedeckText === text) return
+  element.textContent = text
+  element.tapedeckText = text
+}
+
+function drawTile(tile, market, verdict) {
+  const view = market.view(tile.dataset.key, verdict)
+  const row = market.byKey.get(tile.dataset.key)
+  const shown = numbers(row, view.mode)
+  if (tile.dataset.mode !== view.mode) tile.dataset.mode = view.mode
+  const dated = view.mode === "closed" ? `close ${yyyymmddText(row.values[F.official_date])}` : view.reason
+  const title = `${tile.dataset.key}${dated ? `: ${dated}` : ""}`
+  if (tile.title !== title) tile.title = title
+  for (const element of tile.querySelectorAll("[data-field]")) {
+    const field = element.dataset.field
+    write(element, view.mode === "loading" ? "" : WRITERS[field](shown, row))
+    const direction = shown.change > 0 ? "up" : shown.change < 0 ? "down" : ""
+    if (field !== "last_price" && element.dataset.direction !== direction) element.dataset.direction = direction
+  }
+}
+
+function statusTexts(market, verdict, now, extra) {
+  const marketNow = market.marketNow(now)
+  return {
+    clock: clockText(marketNow),
+    date: Number.isFinite(marketNow) ? `${dayText(marketNow)} IST` : "",
+    ...phaseTexts(market, marketNow),
+    ...feedTexts(market, verdict),
+    ...stripTexts(market, verdict, now),
+    notice: notice(market, verdict, marketNow),
+    paused: {state: extra.orderPaused ? "on" : ""},
+    reload: {state: extra.sessionLost || market.problem ? "on" : ""},
+  }
+}
+
+// The page's own phase is that of the exchange's main segment.
+function mainPhase(market) {
+  return market.phases.NSE_EQ ?? Object.values(market.phases)[0]
+}
+
+function phaseTexts(market, marketNow) {
+  const phase = mainPhase(market)
+  if (!phase || !Number.isFinite(marketNow)) return {phase: {text: BLANK, state: "", title: ""}, "phase-left": ""}
+  const sub = phase.sub ? ` (${phase.sub.replaceAll("_", " ")})` : ""
+  const left = (phase.until_ms - marketNow) / 1000
+  const more = phase.reason ? `: ${phase.reason}` : ""
+  const next = `→ ${phase.next} ${left > 0 ? countdown(left) : "…"}`
+  return {
+    phase: {text: phase.coarse, state: phase.coarse, title: `NSE equity: ${phase.name}${sub}${more}`},
+    "phase-left": {text: next, title: `${phase.name}${sub}${more}, then ${phase.next} at ${clockText(phase.until_ms)} IST on ${dayText(phase.until_ms)}`},
+  }
+}
+
+const FEED_WORDS = {
+  IDLE: "IDLE", CONNECTING: "CONNECTING", LIVE: "SILENT", STALE: "STALE", BACKOFF: "RECONNECTING",
+  LOGIN_REQUIRED: "LOGIN REQUIRED", STANDBY: "STANDBY",
+}
+
+function feedTexts(market, verdict) {
+  const age = Number.isFinite(verdict.age) ? `${verdict.age < 100 ? verdict.age.toFixed(1) : Math.floor(verdict.age)} s` : ""
+  let word = {live: "LIVE", late: "LATE", loading: "CONNECTING"}[verdict.state]
+  word ??= verdict.dead ? (market.connected ? "DESK SILENT" : "DESK OFFLINE") : FEED_WORDS[market.feedState]
+  return {
+    feed: {text: word, state: verdict.state, title: verdict.reason || "time since the exchange feed was last heard"},
+    "feed-age": {text: age, state: verdict.state},
+    simulated: {state: market.simulated ? "on" : "", title: market.source},
+    replay: {state: market.replay ? "on" : "", title: market.source},
+  }
+}
+
+function notice(market, verdict, marketNow) {
+  if (verdict.state === "loading") return {text: "Connecting to the desk", state: "quiet"}
+  if (verdict.state === "blank" && (verdict.dead || !allClosed(market))) {
+    return {text: `Numbers are blank: ${verdict.reason}`, state: "warn"}
+  }
+  if (verdict.state === "late" && !allClosed(market)) return {text: "Feed is late", state: "warn"}
+  const phase = mainPhase(market)
+  if (phase?.coarse === "CLOSED" && Number.isFinite(marketNow)) {
+    const why = phase.reason ? ` (${phase.reason})` : ""
+    return {text: `Market closed${why}: official prices, dated`, state: "quiet"}
+  }
+  return {text: "", state: ""}
+}
+
+function allClosed(market) {
+  const phases = Object.values(market.phases)
+  return phases.length > 0 && phases.every((phase) => phase.coarse === "CLOSED")
+}
+
+function stripTexts(market, verdict, now) {
+  const counters = market.counters
+  const count = (...names) => {
+    const name = names.find((n) => Number.isFinite(counters[n]))
+    return verdict.dead || name === undefined ? BLANK : whole(counters[name])
+  }
+  const worst = market.worstAge(now, verdict.age)
+  const rate = market.framesPerSecond(now)
+  return {
+    messages: count("messages_per_s", "frames_per_s", "upstream_frames_per_s"),
+    ticks: count("ticks_per_s"),
+    frames: verdict.dead ? BLANK : rate.toFixed(1),
+    worst: verdict.dead ? BLANK : `${worst.toFixed(1)} s`,
+    viewers: count("viewers", "clients", "listeners"),
+    upstream: count("upstream_connections", "connections"),
+    refused: count("refused", "refused_packets", "packets_refused"),
+    sequence: verdict.dead || market.sequence < 0 ? BLANK : String(market.sequence),
+    source: market.source || BLANK,
+    ...segmentTexts(market, verdict),
+  }
+}
+
+function segmentTexts(market, verdict) {
+  const out = {}
+  for (const [name, phase] of Object.entries(market.phases)) {
+    const shown = verdict.dead ? {text: BLANK, state: "", title: ""} : {
+      text: phase.coarse, state: phase.coarse,
+      title: `${name}: ${phase.name}${phase.reason ? ` (${phase.reason})` : ""} until ${clockText(phase.until_ms)} IST, ${dayText(phase.until_ms)}`,
+    }
+    out[`segment-${name}`] = shown
+  }
+  return out
+}
+
+export const feedWord = (state) => FEED_WORDS[STATES.includes(state) ? state : "IDLE"]

@@ -1,0 +1,50 @@
+"""The pages by route and the shell around each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import panel as pn
+import panel_material_ui as pmui
+from panel.viewable import Viewable
+
+from dashboards import theme
+from dashboards.live import Desk, page_bar, page_strip, relay_client
+from dashboards.pages import market
+
+#: Route -> page. A page is a function of the desk.
+PAGES: dict[str, Callable[[Desk], Viewable]] = {"/": market.page}
+
+
+def build(desk: Desk) -> dict[str, Callable[[], Viewable]]:
+    """What the server serves: for each route a closure that makes one session's page.
+
+    A closure, because Panel shows the repr of a `functools.partial` instead of calling it.
+    """
+    pn.extension("tabulator", notifications=False, disconnect_notification="", ready_notification="")
+    return {route: _session(desk, page) for route, page in PAGES.items()}
+
+
+def _session(desk: Desk, page: Callable[[Desk], Viewable]) -> Callable[[], Viewable]:
+    def session() -> Viewable:
+        return shell(desk, page(desk))
+
+    return session
+
+
+def shell(desk: Desk, *content: Viewable) -> pmui.Page:
+    """App bar, `content` and status strip, with the one relay client of the page."""
+    return pmui.Page(
+        title="",
+        meta_title="Tapedeck",
+        meta_name="Tapedeck",
+        favicon=theme.FAVICON,
+        theme="dark",
+        theme_config=theme.THEME_CONFIG,
+        template=theme.TEMPLATE,
+        busy_indicator=None,
+        header=[page_bar(desk), relay_client(desk, desk.watchlist())],
+        main=[pn.Column(*content, page_strip(desk), sizing_mode="stretch_both", margin=0)],
+        stylesheets=[theme.PAGE_CSS],
+        sx=theme.PAGE_SX,
+    )
