@@ -32,7 +32,7 @@ from tapedeck.instruments import Instruments
 from tapedeck.schema import TICK, Batch, Instrument
 from tapedeck.sessions import Phase
 
-__all__ = ["FRESH_TTL", "LATE_AFTER", "Hub", "View"]
+__all__ = ["FRESH_TTL", "LATE_AFTER", "FeedView", "Hub", "View"]
 
 #: A feed older than this is shown in amber, in seconds; older than FRESH_TTL its numbers are blank.
 LATE_AFTER = 3.0
@@ -293,6 +293,10 @@ class Hub:
 
     def feed(self) -> FeedView:
         """State, reason, age and source of the feed, taken together."""
+        with self._lock:
+            return self._feed()
+
+    def _feed(self) -> FeedView:
         simulated = "sim" in self.source.split(":")
         return FeedView(self.feed_state, self.feed_reason, self.age(), self.source, simulated, self.epoch)
 
@@ -341,7 +345,7 @@ class Hub:
                 price, when = self._sessions.official(at, ticks)
                 tick, official = ticks[0], (float(price[0]), float(when[0]))
                 depth = take(t.book, at)[0] if t.book_known[slot] else None
-            feed = self.feed()
+            feed = self._feed()
         phase = phase_of(instrument, now)
         return quote_row(
             instrument, tick, depth, feed=feed, phase=phase, confirmed=confirmed, official=official, now=now

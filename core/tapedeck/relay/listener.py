@@ -1,0 +1,116 @@
+"""One viewer of the stream: a cursor, a wish list and at most one unfinished write.
+
+State: what it asked for and what that resolved to, the beat it has seen, what it is owed (welcome, snapshot,
+errors), whether and since when its last write is unfinished, how many updates were merged for it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from tapedeck.relay.frames import DEFAULT_RATE
+
+#: A viewer may send this many messages at once, and so many a second in the long run.
+MESSAGE_BURST, MESSAGES_PER_S = 30.0, 10.0
+#: Answers to refused messages that wait for a slow viewer; the oldest goes first.
+MAX_ERRORS = 4
+
+
+class Outlet(Protocol):
+    """Where a listener's messages go."""
+
+    def send(self, messages: list[str | bytes]) -> None:
+        """Write text and binary messages, in order."""
+        ...
+
+    def busy(self) -> bool:
+        """Whether something written before has not left yet."""
+        ...
+
+    def ping(self) -> None:
+        """Let the network find out whether the other side is still there."""
+        ...
+
+    def abort(self) -> None:
+        """End the connection without waiting for the other side."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """End the connection politely."""
+        ...
+
+
+class Subscription:
+    """A set of slots; listeners that want the same set share one, and with it every frame."""
+
+    def __init__(self, slots: np.ndarray) -> None:
+        self.slots = slots
+        #: Its instruments as JSON, made when the first welcome needs it.
+        self.instruments = ""
+
+
+class Subscriptions:
+    """Every distinct subscription that some listener holds."""
+
+    def __init__(self) -> None:
+        self._known: WeakValueDictionary[bytes, Subscription] = WeakValueDictionary()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def of(self, slots: np.ndarray) -> Subscription:
+        """The shared subscription to these slots, in any order."""
+        ordered = np.unique(slots)
+        key = ordered.tobytes()
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = Subscription(ordered)
+        return found
+
+
+class Listener:
+    """What the relay keeps per viewer."""
+
+    def __init__(self, name: str, outlet: Outlet, subscription: Subscription, now: float) -> None:
+        self.name = name
+        self.outlet = outlet
+        self.asked: tuple[str | int, ...] = ()
+        self.tokens: frozenset[int] = frozenset()
+        self.unknown: list[str | int] = []
+        self.subscription = subscription
+        self.rate = DEFAULT_RATE
+        self.cursor = 0
+        self.merged_to = 0
+        self.said_hello = False
+        self.paused = False
+        self.owes_welcome = False
+        self.owes_snapshot = False
+        self.errors: deque[str] = deque(maxlen=MAX_ERRORS)
+        self.sent_at = now
+        self.frame_at = now
+        self.state_number = -1
+        self.conflated = 0
+        self.conflated_told = 0
+        self._allowance = MESSAGE_BURST
+        self._allowance_at = now
+        self.refused_in_a_row = 0
+
+    def may_speak(self, now: float) -> bool:
+        """Whether one more message from this viewer is within its allowance."""
+        gained = (now - self._allowance_at) * MESSAGES_PER_S
+        self._allowance = min(MESSAGE_BURST, self._allowance + gained)
+        self._allowance_at = now
+        if self._allowance < 1.0:
+            self.refused_in_a_row += 1
+            return False
+        self._allowance -= 1.0
+        self.refused_in_a_row = 0
+        return True
+
+    def is_due(self, beat: int, beat_hz: int) -> bool:
+        """Whether this beat is one of the `rate` a second on which everybody of that rate is served."""
+        return beat * self.rate // beat_hz != (beat - 1) * self.rate // beat_hz

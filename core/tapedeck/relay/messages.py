@@ -1,0 +1,95 @@
+"""The stream's text messages, server to client, as JSON (docs/stream.md)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from tapedeck.clock import to_ns
+from tapedeck.hub import FeedView
+from tapedeck.relay.frames import FIELDS, RECORD, VERSION
+from tapedeck.schema import Instrument
+from tapedeck.sessions import Phase
+
+
+def welcome(feed: FeedView, epoch: int, instruments: str, unknown: list[str | int]) -> str:
+    """What the following records are about. `instruments` is JSON made by `instruments_json`, once per list."""
+    head = _json(
+        {
+            "type": "welcome",
+            "version": VERSION,
+            "epoch": epoch,
+            "source": feed.source,
+            "simulated": feed.simulated,
+            "fields": FIELDS,
+            "record_size": RECORD.itemsize,
+            "unknown": unknown,
+        }
+    )
+    return f'{head[:-1]},"instruments":{instruments}}}'
+
+
+def instruments_json(instruments: list[Instrument]) -> str:
+    """The instruments of a subscription as JSON text."""
+    names = ("instrument_token", "key", "name", "tick_size", "lot_size", "segment", "instrument_type")
+    return _json([{name: getattr(one, name) for name in names} for one in instruments])
+
+
+def state(
+    feed: FeedView,
+    *,
+    market_ns: int,
+    since_s: float,
+    phases: Mapping[str, Phase],
+    counters: Mapping[str, Any],
+) -> str:
+    """How feed and markets are; `reason` is empty while the feed is live."""
+    return _json(
+        {
+            "type": "state",
+            "source": feed.source,
+            "simulated": feed.simulated,
+            "market_time_ms": market_ns / 1e6,
+            "feed": {
+                "state": feed.state,
+                "reason": feed.why_blank(),
+                "age_s": round(feed.age, 3) if math.isfinite(feed.age) else None,
+                "since_s": round(since_s, 3),
+            },
+            "phases": {name: _phase(phase) for name, phase in phases.items()},
+            "counters": dict(counters),
+        }
+    )
+
+
+def notice(new: int, total: int) -> str:
+    """Tell a slow listener that updates were merged for it."""
+    text = f"{new} updates were merged into newer ones: this connection reads slowly"
+    return _json({"type": "notice", "message": text, "conflated": total})
+
+
+def error(text: str) -> str:
+    """Why a message was refused."""
+    return _json({"type": "error", "message": text})
+
+
+def phase_words(phase: Phase) -> str:
+    """A phase with its sub-phase, for a log line."""
+    return f"{phase.name} ({phase.sub})" if phase.sub else phase.name
+
+
+def _phase(phase: Phase) -> dict[str, Any]:
+    return {
+        "name": phase.name,
+        "sub": phase.sub,
+        "coarse": phase.coarse,
+        "until_ms": to_ns(phase.until) // 1_000_000,
+        "next": phase.next,
+        "reason": phase.reason,
+    }
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False, default=str)
