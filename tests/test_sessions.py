@@ -24,7 +24,8 @@ OLD_CLOSE = "LIVE 15:30 POST_CLOSE/close_calculation 15:40 POST_CLOSE/post_close
 OLD_DAY = OLD_PRE_OPEN + OLD_CLOSE
 FIRST_AUCTION = (
     "LIVE 15:15 CLOSING_AUCTION/reference 15:20 CLOSING_AUCTION/order_entry "
-    "15:25 CLOSING_AUCTION/order_entry_limit_only 15:30 CLOSING_AUCTION/matching 15:35 POST_CLOSE/buffer 15:50 POST_CLOSE/post_close 16:00"
+    "15:25 CLOSING_AUCTION/order_entry_limit_only 15:30 CLOSING_AUCTION/matching "
+    "15:35 POST_CLOSE/buffer 15:50 POST_CLOSE/post_close 16:00"
 )
 SECOND_AUCTION = (
     "LIVE 15:30 CLOSING_AUCTION/reference 15:31 CLOSING_AUCTION/order_entry "
