@@ -1,0 +1,184 @@
+"""What a listener of the stream knows: messages in, rows and verdicts out, no IO.
+
+State: the last welcome and state messages, the newest header and when it came, one RECORD row per instrument,
+the error and notice texts (the newest few).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from tapedeck.errors import FrameError, UnknownInstrument
+from tapedeck.hub import FRESH_TTL
+from tapedeck.relay.frames import (
+    CONFIRMED,
+    DELTA,
+    FIELDS,
+    HELD,
+    RECORD,
+    SNAPSHOT,
+    VERSION,
+    Frame,
+    parse_frame,
+)
+from tapedeck.sessions import PHASES
+
+KEPT_TEXTS = 20
+
+
+class Mirror:
+    """A copy of the desk's rows, kept by applying its messages in order. All times are real seconds."""
+
+    def __init__(self) -> None:
+        self.source = ""
+        self.state: dict[str, Any] = {}
+        self.instruments: dict[str, dict[str, Any]] = {}
+        self.unknown: list[str | int] = []
+        self.texts: deque[dict[str, Any]] = deque(maxlen=KEPT_TEXTS)
+        self.header: Frame | None = None
+        self.arrived_at = -math.inf
+        self.connected = False
+        self.frames = 0
+        self._tokens: dict[str | int, int] = {}
+        self._table = np.zeros(0, RECORD)
+        self._has_snapshot = False
+
+    def forget(self) -> None:
+        """Drop every number: another epoch, a desk that started anew, or a lost connection."""
+        self.header, self.arrived_at = None, -math.inf
+        self._table, self._has_snapshot = np.zeros(0, RECORD), False
+
+    def apply(self, message: str | bytes, now: float) -> Frame | dict[str, Any]:
+        """Take in one message; what it was, decoded.
+
+        Raises
+        ------
+        FrameError
+            If it could not be read; nothing changed then.
+        """
+        return self._apply_text(message) if isinstance(message, str) else self._apply_frame(message, now)
+
+    def _apply_frame(self, data: bytes, now: float) -> Frame:
+        frame = parse_frame(data)
+        before = self.header
+        if before is not None and (frame.epoch != before.epoch or frame.sequence < before.sequence):
+            self.forget()
+        if frame.kind == SNAPSHOT:
+            self._table = np.sort(frame.records, order="instrument_token")
+            self._has_snapshot = True
+        elif frame.kind == DELTA:
+            self._merge(frame.records)
+        self.header, self.arrived_at = frame._replace(records=frame.records[:0].copy()), now
+        self.frames += 1
+        return frame
+
+    def _merge(self, records: np.ndarray) -> None:
+        if not self._has_snapshot:
+            raise FrameError("the first frame was a delta; a snapshot must come first")
+        at = self._table["instrument_token"].searchsorted(records["instrument_token"])
+        # A record that no snapshot named belongs to a subscription that has just ended.
+        known = at < len(self._table)
+        known[known] = self._table["instrument_token"][at[known]] == records["instrument_token"][known]
+        self._table[at[known]] = records[known]
+
+    def _apply_text(self, text: str) -> dict[str, Any]:
+        try:
+            said = json.loads(text)
+            kind = said["type"]
+            if kind == "welcome":
+                self._welcome(said)
+            elif kind == "state":
+                self.state, self.source = said, str(said["source"])
+            else:
+                self.texts.append(said)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise FrameError(f"stream message could not be read: {text[:80]!r}") from error
+        return said
+
+    def _welcome(self, said: dict[str, Any]) -> None:
+        if said["version"] != VERSION or said["record_size"] != RECORD.itemsize or tuple(said["fields"]) != FIELDS:
+            raise FrameError(f"the desk speaks stream version {said['version']}; this program reads version {VERSION}")
+        instruments = {one["key"]: one for one in said["instruments"]}
+        tokens: dict[str | int, int] = {key: int(one["instrument_token"]) for key, one in instruments.items()}
+        if self.header is not None and said["epoch"] != self.header.epoch:
+            self.forget()
+        self.source, self.unknown, self.instruments = str(said["source"]), list(said["unknown"]), instruments
+        self._tokens = tokens | {token: token for token in tokens.values()}
+
+    # -- questions -----------------------------------------------------------------------------------------------
+
+    @property
+    def table(self) -> np.ndarray:
+        """All rows, a RECORD array in order of their tokens, copied."""
+        return self._table.copy()
+
+    def row(self, token: int) -> np.void | None:
+        """RECORD row of a token; None when there is none."""
+        at = int(self._table["instrument_token"].searchsorted(np.uint32(token)))
+        found = at < len(self._table) and self._table["instrument_token"][at] == token
+        return self._table[at] if found else None
+
+    def feed_age(self, now: float) -> float:
+        """Seconds since the feed behind the desk has last proven alive; infinite when unknown."""
+        if self.header is None:
+            return math.inf
+        return self.header.feed_age_s + (now - self.arrived_at)
+
+    def why_blank(self, now: float) -> str:
+        """Why no number may be shown as live; empty when they may."""
+        if self.header is None:
+            return "connecting to the desk" if not self.connected else "waiting for the first numbers"
+        if now - self.arrived_at > FRESH_TTL:
+            return "desk silent" if self.connected else "desk not reachable"
+        age = self.feed_age(now)
+        if self.header.feed_state != "LIVE":
+            return self.state.get("feed", {}).get("reason") or f"feed is {self.header.feed_state}"
+        if age > FRESH_TTL:
+            return f"no heartbeat {math.floor(age)} s" if math.isfinite(age) else "no heartbeat yet"
+        return ""
+
+    def quote(self, key_or_token: str | int, now: float) -> dict[str, Any]:
+        """Numbers of one instrument as a plain dict, as `Hub.quote` gives them: live, or None with a `reason`.
+
+        Raises
+        ------
+        UnknownInstrument
+            If it is not subscribed.
+        """
+        token = self._tokens.get(key_or_token)
+        if token is None:
+            raise UnknownInstrument(
+                f"{key_or_token!r} is not subscribed on this stream; it has {len(self.instruments)}"
+            )
+        row = self.row(token)
+        held = row is not None and bool(row["flags"] & HELD)
+        reason = self._reason(row, held, now)
+        numbers: dict[str, Any] = {
+            name: None if row is None or math.isnan(row[name]) else float(row[name]) for name in FIELDS
+        }
+        official = {} if held else {name: numbers[name] for name in ("official_close", "official_date")}
+        blank: dict[str, Any] = dict.fromkeys(FIELDS)
+        return {
+            "instrument_token": token,
+            "source": self.source,
+            "fresh": not reason,
+            "reason": reason,
+            "phase": "" if row is None else PHASES[row["phase"]],
+            "held": held,
+            "feed_age_s": self.feed_age(now),
+            **(numbers if not reason else blank | official),
+        }
+
+    def _reason(self, row: np.void | None, held: bool, now: float) -> str:
+        if row is not None and not held:
+            return "outside the session"
+        if blank := self.why_blank(now):
+            return blank
+        if row is None:
+            return "no packet yet"
+        return "" if row["flags"] & CONFIRMED else "not confirmed on this connection yet"
