@@ -216,10 +216,12 @@ class SearchIndex:
 
     def _similar(self, word: str) -> dict[int, float]:
         """Entry -> likeness of its most similar word."""
+        found: dict[int, float] = dict.fromkeys(self._with_prefix(word), 1.0)
+        if _NUMBER.fullmatch(word):  # a number is what it is
+            return found
         pairs = Counter(w for pair in _pairs(word) for w in self._by_pair.get(pair, ()))
         likely = sorted(pairs, key=lambda w: -pairs[w] / (len(self._words[w]) + len(word)))[:80]
         close = difflib.get_close_matches(word, [self._words[w] for w in likely], n=_SIMILAR_WORDS, cutoff=_ALIKE)
-        found: dict[int, float] = dict.fromkeys(self._with_prefix(word), 1.0)
         for other in close:
             likeness = difflib.SequenceMatcher(None, other, word).ratio()
             for n in self._by_word[other]:
