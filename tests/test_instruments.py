@@ -123,6 +123,8 @@ def test_an_instrument_is_found_by_token_or_key(instruments: Instruments):
     assert instruments.find("NSE:NOTHING") is None
     assert instruments.find(1) is None
     assert None not in instruments
+    with pytest.raises(TypeError):
+        instruments.find(3.5)  # pyright: ignore
 
 
 @pytest.mark.parametrize(
@@ -136,6 +138,8 @@ def test_an_instrument_is_found_by_token_or_key(instruments: Instruments):
         ("NSE:QQQQQQ", r"EXCHANGE:TRADINGSYMBOL, such as NSE:INFY"),
         ("", r"EXCHANGE:TRADINGSYMBOL"),
         (42, r"token was 42; it is not among"),
+        ("9" * 5000, r"token was 9{57}\.\.\.; it is not among"),
+        ("x" * 5000, r"'x{57}\.\.\.'; write it as"),
         ("42", r"token was 42; it is not among"),
     ],
 )
@@ -252,8 +256,14 @@ def test_a_search_for_nothing_finds_nothing(instruments: Instruments):
     assert Instruments().search("infy") == []
 
 
+#: Words a query may be made of, sensible and not.
+WORDS = ["nifty", "NSE:", "mcx", "24", "nov", "29feb", "2026-02-30", "ce", "fut", "9" * 400, "24500pe", "&", ":", "ſ"]
+
+
 @settings(max_examples=150, deadline=None)
-@given(query=st.text(max_size=30), limit=st.integers(-1, 30))
+@given(
+    query=st.text(max_size=30) | st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join), limit=st.integers(-1, 30)
+)
 def test_no_query_crashes_or_repeats_a_result(instruments: Instruments, query: str, limit: int):
     found = keys(instruments.search(query, limit=limit))
     assert len(found) == len(set(found)) <= max(limit, 0)

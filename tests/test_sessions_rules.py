@@ -267,3 +267,22 @@ def test_an_instrument_follows_the_hours_of_this_class(instrument: Instrument, e
 def test_every_special_session_is_in_the_table_of_days():
     special = {(segment, day.isoformat()) for segment, day in facts().specials if facts().covers(day)}
     assert {day for _, day in special} == {day for day, segment, *_ in DAYS if (segment, day) in special}
+
+
+def test_the_examples_of_the_document_are_true(own_facts: Path):
+    text = (Path(__file__).parent.parent / "docs" / "sessions.md").read_text("utf-8")
+    overlay = text.split("```yaml")[1].split("```")[0]
+    example = text.split("```python")[1].split("```")[0]
+    scope: dict[str, Any] = {}
+    results = []
+    for line in filter(None, map(str.strip, example.splitlines())):
+        code, _, comment = line.partition("  # ")
+        if comment:
+            results.append((repr(eval(code, scope)), comment.strip()))
+        else:
+            exec(code, scope)
+    assert len(results) == 2
+    assert all(got == said for got, said in results)
+    own_facts.write_text(overlay)
+    facts.cache_clear()
+    assert sessions.phase("NSE", ist_ns(date(2026, 11, 25), "10:00")).reason == "Cyclone"

@@ -44,6 +44,8 @@ _EXACT, _WHOLE_WORDS, _PREFIX, _NAME, _INSIDE, _FUZZY = 0.0, 1.0, 2.0, 3.0, 4.0,
 #: Below this likeness (0 to 1) two words are different words.
 _ALIKE = 0.7
 _SIMILAR_WORDS = 8
+#: Nobody types more; comparing spellings costs the product of the lengths.
+_LONGEST = 60
 
 
 class Query(NamedTuple):
@@ -132,7 +134,8 @@ class SearchIndex:
 
     def search(self, text: str, *, limit: int, exchange: str | None) -> list[Instrument]:
         """Instruments best first, at most `limit`."""
-        if not text.strip() or limit <= 0:
+        text = text.strip()[:_LONGEST]
+        if not text or limit <= 0:
             return []
         query = parse_query(text, self._exchanges)
         if exchange is not None:
@@ -148,7 +151,7 @@ class SearchIndex:
 
     def nearest(self, key: str, n: int) -> list[Instrument]:
         """Instruments whose symbol is spelled most like that of a key, best first."""
-        exchange, _, symbol = key.strip().upper().rpartition(":")
+        exchange, _, symbol = key.strip()[:_LONGEST].upper().rpartition(":")
         entries = [self._entries[e] for e in self._similar(symbol)]
         rows = [row for entry in entries if not entry.contracts for row in entry.rows]
         symbols, contracts = self._symbols

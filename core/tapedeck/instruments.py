@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import operator
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import date
@@ -102,9 +103,9 @@ class Instruments:
     def find(self, key_or_token: str | SupportsIndex) -> Instrument | None:
         """The instrument of a token (also numpy's integers, or digits) or an `EXCHANGE:TRADINGSYMBOL`, or None."""
         if not isinstance(key_or_token, str):
-            return self._by_token.get(key_or_token.__index__())
+            return self._by_token.get(operator.index(key_or_token))
         key = key_or_token.strip()
-        if key.isascii() and key.isdigit():
+        if key.isascii() and key.isdigit() and len(key) <= 10:  # tokens have 32 bits
             return self._by_token.get(int(key))
         return self._by_key.get(key) or self._by_key.get(key.upper())
 
@@ -196,10 +197,18 @@ class Instruments:
 
     def _not_found(self, key_or_token: Any) -> str:
         if not isinstance(key_or_token, str) or key_or_token.strip().isdigit():
-            return f"instrument token was {key_or_token}; it is not among the {len(self)} instruments of the day"
+            return (
+                f"instrument token was {_short(key_or_token)}; it is not among the {len(self)} instruments of the day"
+            )
         close = [i.key for i in self._index.nearest(key_or_token, 3) or self.search(key_or_token, limit=3)]
         hint = f"did you mean {', '.join(close)}?" if close else "write it as EXCHANGE:TRADINGSYMBOL, such as NSE:INFY"
-        return f"instrument was {key_or_token!r}; {hint}"
+        return f"instrument was {_short(key_or_token)!r}; {hint}"
+
+
+def _short(value: Any) -> str:
+    """The value as an error message quotes it."""
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _fields(line: str) -> list[str]:
