@@ -198,7 +198,7 @@ class InstrumentSearch(Answer):
 class NotFound(Answer):
     """404 for anything else under `/api/`."""
 
-    def get(self) -> None:
+    def prepare(self) -> None:
         self.set_status(404)
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.finish(json_encode({"error": "not_found", "reason": f"no route {self.request.path}"}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import panel as pn
 from bokeh.server.server import Server
@@ -33,8 +34,10 @@ class Serving:
             one.close()
         self.desk = desk
         self.gate = Gate(port)
-        self.server: Server = pn.serve(
-            app.build(desk),
+        pages: dict[str, Any] = dict(app.build(desk))
+        # get_server, not serve: with start=False both make a Server, and this one says so.
+        self.server: Server = pn.io.server.get_server(
+            pages,
             port=port,
             address=settings.host,
             websocket_origin=sorted(self.gate.hosts),

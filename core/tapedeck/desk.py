@@ -352,7 +352,7 @@ class Desk:
         while not self._ending.is_set():
             now = self.clock.monotonic()
             try:
-                if self.exchange.token_changed(self.hub.feed_state == "LOGIN_REQUIRED"):
+                if self.exchange.token_changed():
                     self.socket.token_changed()
                 if self._instruments_due() and now >= retry_at:
                     retry_at = now + INSTRUMENTS_RETRY_S

@@ -15,7 +15,8 @@ from tapedeck.errors import KiteError, SimulatorError
 from tapedeck.kite.login import Credentials, TokenFile
 from tapedeck.kite.rest import KiteRest
 from tapedeck.settings import Settings
-from tapedeck.sim.child import DEFAULT_API_KEY, DEFAULT_API_SECRET, SimChild, log_in
+from tapedeck.sim.child import SimChild, log_in
+from tapedeck.sim.login import DEFAULT_API_KEY
 
 log = logging.getLogger("tapedeck.upstream")
 
@@ -31,8 +32,8 @@ class Exchange(Protocol):
         """Key and token to connect with, asked before every attempt; None when a login is needed."""
         ...
 
-    def token_changed(self, login_required: bool) -> bool:
-        """Whether a different token may have appeared since the last call; the feed may be waiting for one."""
+    def token_changed(self) -> bool:
+        """Whether a different token may have appeared since the last call."""
         ...
 
     def probe(self) -> dict[str, Any] | None:
@@ -95,7 +96,7 @@ class KiteExchange:
         saved = self._tokens.load()
         return saved if saved is not None and saved.api_key == self.api_key else None
 
-    def token_changed(self, login_required: bool) -> bool:
+    def token_changed(self) -> bool:
         return self._tokens.changed()
 
     def probe(self) -> dict[str, Any] | None:
@@ -149,29 +150,19 @@ class RemoteSimulator:
         self.api_key = DEFAULT_API_KEY
         self._token: str | None = None
         self._rest = KiteRest(self.api_key, lambda: self._token, root=self._root)
-        document = fetch_clock(self._root)
-        if document is None:
+        if fetch_clock(self._root) is None:
             raise SimulatorError(
                 f"TAPEDECK_KITE_REST was {self._root!r} and no simulator answers there; "
                 "start one with `tapedeck sim`, or unset it to let the desk start its own"
             )
-        self._elapsed = float(document["elapsed_s"])
 
     def credentials(self) -> Credentials | None:
         if self._token is None:
-            self._token = log_in(self._root, self.api_key, DEFAULT_API_SECRET)
+            self._token = log_in(self._root)
         return Credentials(self.api_key, self._token)
 
-    def token_changed(self, login_required: bool) -> bool:
-        # A simulator that was started anew has forgotten the token; one that refuses it on purpose is obeyed.
-        if not login_required:
-            return False
-        document = fetch_clock(self._root, timeout=0.5)
-        if document is None or float(document["elapsed_s"]) >= self._elapsed:
-            return False
-        self._elapsed = float(document["elapsed_s"])
-        self._token = None
-        return True
+    def token_changed(self) -> bool:
+        return False  # a simulator that was started again knows the token of the one before
 
     def probe(self) -> dict[str, Any] | None:
         return fetch_clock(self._root)
@@ -202,7 +193,7 @@ class ChildSimulator:
     def credentials(self) -> Credentials | None:
         return Credentials(self.api_key, self._token)
 
-    def token_changed(self, login_required: bool) -> bool:
+    def token_changed(self) -> bool:
         return False  # a child that was started again knows the token of the one before
 
     def probe(self) -> dict[str, Any] | None:

@@ -23,6 +23,7 @@ from kiteconnect.exceptions import KiteException
 from tapedeck.clock import IST, Clock, SystemClock, ist_date, to_ist, to_ns
 from tapedeck.errors import SimulatorError
 from tapedeck.sim.clock import default_start_ns
+from tapedeck.sim.login import DEFAULT_API_KEY, DEFAULT_API_SECRET
 
 READY = "SIM READY "
 #: Real seconds a child has to build its first day and say that it serves.
@@ -53,8 +54,8 @@ class SimChild:
         start: int | str | datetime | None = None,
         speed: float = 1.0,
         port: int = 0,
-        api_key: str = "simkey",
-        api_secret: str = "simsecret",
+        api_key: str = DEFAULT_API_KEY,
+        api_secret: str = DEFAULT_API_SECRET,
         redirect_url: str = "",
         clock: Clock | None = None,
         ready_timeout_s: float = READY_TIMEOUT_S,
@@ -109,18 +110,7 @@ class SimChild:
         SimulatorError
             If the simulator did not let us in.
         """
-        kite = KiteConnect(self._api_key, root=self.address)
-        with kite.reqsession as session:
-            session.trust_env = False  # a proxy of the environment cannot reach this machine's loopback
-            try:
-                page = f"{self.address}/connect/login"
-                answer = session.post(page, data={"api_key": self._api_key}, allow_redirects=False, timeout=10)
-                request_token = parse_qs(urlsplit(answer.headers["Location"]).query)["request_token"][0]
-                granted: Any = kite.generate_session(request_token, self._api_secret)
-                return granted["access_token"]
-            except (requests.RequestException, KiteException, KeyError) as exc:
-                # The cause is left out: its address holds the request token.
-                raise SimulatorError(f"login at the simulator failed: {type(exc).__name__}") from None
+        return log_in(self.address, self._api_key, self._api_secret)
 
     def close(self) -> None:
         """End the child, at the latest by force after 3 s; may be called twice."""
@@ -240,3 +230,25 @@ class SimChild:
                 self.restarts += 1
             except SimulatorError as exc:
                 self.last_error = str(exc)
+
+
+def log_in(root: str, api_key: str = DEFAULT_API_KEY, api_secret: str = DEFAULT_API_SECRET) -> str:
+    """A valid access token of the simulator at `root`, obtained as a person with the official client would.
+
+    Raises
+    ------
+    SimulatorError
+        If the simulator did not let us in.
+    """
+    kite = KiteConnect(api_key, root=root)
+    with kite.reqsession as session:
+        session.trust_env = False  # a proxy of the environment cannot reach this machine's loopback
+        try:
+            page = f"{root}/connect/login"
+            answer = session.post(page, data={"api_key": api_key}, allow_redirects=False, timeout=10)
+            request_token = parse_qs(urlsplit(answer.headers["Location"]).query)["request_token"][0]
+            granted: Any = kite.generate_session(request_token, api_secret)
+            return granted["access_token"]
+        except (requests.RequestException, KiteException, KeyError) as exc:
+            # The cause is left out: its address holds the request token.
+            raise SimulatorError(f"login at the simulator failed: {type(exc).__name__}") from None

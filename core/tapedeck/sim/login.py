@@ -19,6 +19,9 @@ REQUEST_TOKEN_S = 300.0
 MAX_REQUEST_TOKENS = 100
 DEFAULT_REDIRECT = "http://127.0.0.1:5006/api/auth/callback"
 
+#: What a simulator accepts unless told otherwise; not a secret, it guards made-up numbers.
+DEFAULT_API_KEY, DEFAULT_API_SECRET = "simkey", "simsecret"
+
 
 class Account:
     """One API key with its secret, as registered with the exchange.
@@ -32,8 +35,8 @@ class Account:
         self,
         clock: Clock,
         *,
-        api_key: str = "simkey",
-        api_secret: str = "simsecret",
+        api_key: str = DEFAULT_API_KEY,
+        api_secret: str = DEFAULT_API_SECRET,
         redirect_url: str = DEFAULT_REDIRECT,
     ) -> None:
         self._clock = clock
