@@ -164,6 +164,14 @@ def test_frames_that_waited_while_the_process_slept_keep_the_line(bench):
     assert bench.state == "LIVE"
 
 
+def test_the_second_look_is_granted_again_after_a_frame(bench):
+    bench.live()
+    for _ in range(3):
+        bench(Timer(), after=60)
+        assert bench.state == "LIVE"
+        bench(FrameArrived())
+
+
 def test_403_asks_for_a_login_after_exactly_one_attempt(bench):
     bench(Start(token="t1", in_session=True))
     bench(ConnectFailed(403, token="t1"))
