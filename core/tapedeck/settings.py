@@ -97,6 +97,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("TAPEDECK_PORT", "port", "5006", _port, "port the desk listens on"),
     Setting("TAPEDECK_SEED", "seed", "7", _whole, "seed of the simulated exchange"),
     Setting("TAPEDECK_SIM_SPEED", "sim_speed", "1", _speed, "how many times faster simulated market time runs"),
+    Setting("TAPEDECK_SESSIONS", "sessions", "", _text, "YAML file laid over the packaged market hours and holidays"),
     Setting("TAPEDECK_SIM_START", "sim_start", "", _start, "simulated market time to start at, ISO; empty: 09:14:30"),
 )
 
@@ -119,6 +120,7 @@ class Settings:
     seed: int = 7
     sim_speed: float = 1.0
     sim_start: int | None = None
+    sessions: str = ""
     simulate: bool = False
 
     @property
