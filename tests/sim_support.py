@@ -6,12 +6,15 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 import requests
 from kiteconnect import KiteConnect
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from tapedeck.cli import parse_start
@@ -129,7 +132,7 @@ class Sim:
 
     def stream(self, *keys: str, mode: str = "") -> Stream:
         """An open websocket, subscribed to these instruments."""
-        stream = Stream(connect(self.ws_url(), compression=None, proxy=None, max_size=None))
+        stream = Stream(self.ws_url())
         tokens = [self.token(key) for key in keys]
         if tokens:
             stream.send({"a": "subscribe", "v": tokens})
@@ -143,14 +146,19 @@ class Sim:
 class Stream:
     """The client's end of a websocket."""
 
-    def __init__(self, connection: ClientConnection) -> None:
-        self.connection = connection
+    def __init__(self, url: str) -> None:
+        self._open = ExitStack()
+        opening = connect(url, compression=None, proxy=None, max_size=None)
+        self.connection: ClientConnection = self._open.enter_context(opening)
 
     def __enter__(self) -> Stream:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.connection.close()
+        self.close()
+
+    def close(self) -> None:
+        self._open.close()
 
     def send(self, message: Any) -> None:
         self.connection.send(message if isinstance(message, str) else json.dumps(message))
@@ -165,6 +173,20 @@ class Stream:
             frame = self.frame()
             if isinstance(frame, bytes) and len(frame) > 1:
                 return packets.parse(frame)
+
+    def until_closed(self) -> tuple[list[bytes | str], int | None]:
+        """All frames to the end, and the code of the server's close frame, None when there was none."""
+        frames = []
+        try:
+            while True:
+                frames.append(self.frame())
+        except ConnectionClosed as exc:
+            return frames, exc.rcvd.code if exc.rcvd else None
+
+    def ticks_until_closed(self) -> np.ndarray:
+        """The ticks of all frames to the end."""
+        frames = [frame for frame in self.until_closed()[0] if isinstance(frame, bytes)]
+        return np.concatenate([packets.parse(frame).ticks for frame in frames])
 
     def silent(self, timeout: float = 0.15) -> bool:
         """Whether nothing at all comes."""

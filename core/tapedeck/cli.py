@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from tapedeck import sessions
 from tapedeck.clock import IST, SystemClock, ist_date, to_ns
 from tapedeck.errors import ConfigError, TapedeckError
 
@@ -93,6 +94,8 @@ def _run_sim(args: argparse.Namespace) -> int:
 
     real = SystemClock()
     start_ns = parse_start(args.start) if args.start else default_start_ns(ist_date(real.now()))
+    if not sessions.covered(ist_date(start_ns)):
+        raise ConfigError(f"--start was {args.start}; the session calendar does not know that day")
     try:
         origin = real.monotonic() - args.elapsed
         clock = LoopClock(start_ns, speed=args.speed, origin=origin, seed=args.seed, real=real)

@@ -152,7 +152,7 @@ def parse_fault(document: Mapping[str, Any]) -> tuple[str, dict[str, Any], float
     known = {**LASTING, **ONCE}
     rest = dict(document)
     name = rest.pop("fault", None)
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         near = difflib.get_close_matches(str(name), known, 1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise InputRefused(f"fault was {name!r}; allowed: {', '.join(sorted(known))}.{hint}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,8 @@ from tapedeck.schema import INTERVALS
 from tapedeck.sim.exchange import Exchange
 from tapedeck.sim.login import login_page, margins_document, profile_document, redirect_location, session_document
 from tapedeck.sim.quotes import ltp_document, ohlc_document, quote_document, timestamp
+
+log = logging.getLogger(__name__)
 
 #: Days one request for candles may span. The numbers are those of Kite's own error message.
 MAX_DAYS = {
@@ -104,15 +107,12 @@ class KiteHandler(RequestHandler):
         self.answer_json(json.dumps(body))
 
     def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
-        # Refusals are answers, not faults of ours; and tornado would print the whole URL, token included.
+        # Refusals are answers, not faults of ours. Tornado would print the whole address, tokens included.
         if not isinstance(value, (HTTPError, NetworkFailed)):
-            super().log_exception(typ, value, tb)
+            log.error("%s %s failed", self.request.method, self.request.path, exc_info=value)
 
     def on_connection_close(self) -> None:
         self._gone = True
-
-    def _request_summary(self) -> str:
-        return f"{self.request.method} {self.request.path}"
 
 
 class Refusal(HTTPError):

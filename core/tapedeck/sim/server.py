@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tornado import httputil
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
@@ -203,7 +204,8 @@ class SimServer:
             self._http.stop()
         if self._beat is not None:
             self._beat.cancel()
-        self.exchange.streamer.drop(1001, "the simulator is stopping")
+        dropped = self.exchange.streamer.drop(1001, "the simulator is stopping")
+        await asyncio.gather(*(socket.wait_closed() for socket in dropped))
         if self._http is not None:
             await self._http.close_all_connections()
         self.exchange.today.close()
@@ -215,6 +217,7 @@ async def serve(server: SimServer, ready: Callable[[str], None], orphaned: Calla
 
     `ready` is called with the address once requests are answered.
     """
+    _raise_argument_limit()
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -231,6 +234,17 @@ async def serve(server: SimServer, ready: Callable[[str], None], orphaned: Calla
                 raise SimulatorError("the simulator's stream has failed") from server.beat_error
     finally:
         await server.stop()
+
+
+def _raise_argument_limit() -> None:
+    """Read requests for more than 1000 instruments, to refuse them with a reason.
+
+    Tornado's own limit happens to be Kite's, but it answers without a body, and can only be set for the
+    whole process.
+    """
+    if hasattr(httputil, "ParseUrlEncodedConfig"):
+        urlencoded = httputil.ParseUrlEncodedConfig(max_arguments=5000)
+        httputil.set_parse_body_config(httputil.ParseBodyConfig(urlencoded=urlencoded))
 
 
 def is_loopback(address: str) -> bool:

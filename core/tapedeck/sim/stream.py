@@ -125,12 +125,14 @@ class Streamer:
         data = json.dumps(document).encode()
         return sum(connection.socket.send(data, TEXT) for connection in self._connections)
 
-    def drop(self, code: int | None, reason: str) -> None:
-        """Close all connections; without a close frame when `code` is None."""
-        for connection in list(self._connections):
+    def drop(self, code: int | None, reason: str) -> list[WebSocket]:
+        """Close all connections, without a close frame when `code` is None, and return their sockets."""
+        dropped = list(self._connections)
+        for connection in dropped:
             # For us they are over now: a client may be back before it has answered our close frame.
             connection.socket.close(code, reason)
             self.leave(connection)
+        return [connection.socket for connection in dropped]
 
     def sweep(self) -> None:
         """Close the connections whose peer is gone, even those nobody reads from."""
@@ -289,8 +291,7 @@ class StreamHandler(KiteHandler):
                 exchange.streamer.handle(connection, text)
         finally:
             exchange.streamer.leave(connection)
-            if not socket.closed:
-                socket.abort()
+            socket.abort()
 
 
 FRONT_PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>SIMULATED exchange</title></head>

@@ -82,6 +82,8 @@ class WebSocket:
         self._wake = asyncio.Event()
         self._closing = False
         self._writer = asyncio.ensure_future(self._write())
+        self._ended = asyncio.Event()
+        stream.set_close_callback(self._end)
 
     @property
     def closed(self) -> bool:
@@ -114,10 +116,15 @@ class WebSocket:
     def abort(self, reason: str = "") -> None:
         """Close the TCP connection at once, without a word."""
         self.reason = self.reason or reason or "aborted"
-        self._closing = True
-        self._writer.cancel()
-        self._queue.clear()
         self.stream.close()
+        self._end()
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection is closed, and close it when that takes longer than the peer is given."""
+        try:
+            await asyncio.wait_for(self._ended.wait(), CLOSE_TIMEOUT)
+        except TimeoutError:
+            self.abort()
 
     async def messages(self) -> AsyncIterator[str]:
         """Text messages of the peer until the connection ends; pings and closes are dealt with here.
@@ -140,6 +147,13 @@ class WebSocket:
             self.reason = self.reason or "peer closed the connection"
         except ProtocolError as exc:
             self.close(exc.code, str(exc))
+            await self.wait_closed()
+
+    def _end(self) -> None:
+        self._closing = True
+        self._writer.cancel()
+        self._queue.clear()
+        self._ended.set()
 
     def _push(self, data: bytes) -> None:
         self._queue.append(data)
