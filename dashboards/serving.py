@@ -46,6 +46,9 @@ class Serving:
             show=False,
             verbose=False,
             title="Tapedeck",
+            # A closed tab is let go of soon: each costs memory and a place in every sweep.
+            check_unused_sessions_milliseconds=3_000,
+            unused_session_lifetime_milliseconds=10_000,
         )
         self.gate.guard(self.server._tornado)
         self.loop: IOLoop = self.server.io_loop

@@ -1,0 +1,182 @@
+"""Every route answers, with and without what it needs; wrong parameters get the reason; nothing is cached."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from urllib.parse import urlencode
+
+import pytest
+import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dashboards.api import ROUTES, plain
+from dashboards.app import PAGES
+from tapedeck import sessions
+from tapedeck.settings import parse_start
+from tests.inside import Inside
+from tests.support import wait_until
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory) -> Iterator[Inside]:
+    folder = tmp_path_factory.mktemp("desk")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(folder))
+        running = Inside(folder, sim_start=parse_start("2026-11-23T10:00:00"))
+        wait_until(lambda: running.get("/readyz").status_code == 200)
+        yield running
+        running.close()
+
+
+def strict(text: str) -> object:
+    """JSON as a browser reads it: NaN and Infinity are errors."""
+
+    def refuse(word: str) -> None:
+        raise AssertionError(f"{word} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.mark.parametrize("path", [path for path, _ in ROUTES])
+def test_every_route_answers_json_that_is_never_cached(desk, path):
+    answer = desk.get(path + ("?i=NSE:INFY" if path == "/api/quotes" else ""))
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Content-Type"].startswith("application/json")
+    strict(answer.text)
+
+
+@pytest.mark.parametrize("path", list(PAGES))
+def test_every_page_is_served(desk, path):
+    answer = desk.get(path)
+    assert answer.status_code == 200
+    assert "Tapedeck" in answer.text
+    assert "://cdn." not in answer.text
+
+
+@pytest.mark.parametrize(
+    "path", [*(path for path, _ in ROUTES), *PAGES, "/api/stream", "/ws", "/static/js/bokeh.min.js"]
+)
+@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}])
+def test_a_stranger_gets_nothing_from_any_route(desk, path, headers):
+    answer = desk.get(path, headers=headers)
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("path", [path for path, _ in ROUTES])
+def test_other_methods_are_refused(desk, path):
+    for method in ("POST", "PUT", "DELETE"):
+        assert requests.request(method, desk.address + path, timeout=10).status_code in {403, 405}
+
+
+def test_an_unknown_route_is_told_so_as_json(desk):
+    answer = desk.get("/api/nothing")
+    assert answer.status_code == 404
+    assert answer.json()["error"] == "not_found"
+
+
+def test_quotes_nobody_watched_are_fresh_and_carry_source_and_age(desk):
+    body = desk.json("/api/quotes?i=NSE:INFY&i=NSE:NIFTY%2050")
+    assert body["simulated"]
+    assert body["source"].startswith("sim:7:")
+    for row in body["quotes"].values():
+        assert row["fresh"], row
+        assert row["last_price"] > 0
+        assert row["feed_age_s"] < 5
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "words"),
+    [
+        ("", 400, "1 to 500"),
+        ("i=INFY", 400, "EXCHANGE:TRADINGSYMBOL"),
+        ("i=NSE:INFYY", 404, "INFY"),
+        ("x=NSE:INFY", 400, "not known here; allowed: i"),
+        ("i=%ff", 400, "UTF-8"),
+        ("i=NSE:" + "A" * 300, 400, "200"),
+    ],
+)
+def test_a_wrong_question_for_quotes_is_told_why(desk, query, status, words):
+    answer = desk.get("/api/quotes?" + query)
+    assert answer.status_code == status
+    assert words in answer.json()["reason"]
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("limit=0", "1 to 500"),
+        ("limit=ten", "1 to 500"),
+        ("exchange=NYSE", "allowed: NSE"),
+        ("limit=1&limit=2", "once"),
+    ],
+)
+def test_a_wrong_search_is_told_why(desk, query, words):
+    answer = desk.get("/api/instruments?" + query)
+    assert answer.status_code == 400
+    assert words in answer.json()["reason"]
+
+
+def test_search_finds_by_symbol_and_by_name(desk):
+    found = desk.json("/api/instruments?q=infosys&limit=3")["instruments"]
+    assert "NSE:INFY" in [one["key"] for one in found]
+    assert desk.json("/api/instruments?q=infy&exchange=NSE")["instruments"][0]["key"] == "NSE:INFY"
+
+
+def test_market_status_knows_every_segment_and_its_next_transition(desk):
+    body = desk.json("/api/system/market-status")
+    assert set(body["segments"]) == set(sessions.SEGMENTS)
+    for status in body["segments"].values():
+        assert status["status"] in {"PRE_OPEN", "LIVE", "CLOSED"}
+        assert status["next_status"] in {"PRE_OPEN", "LIVE", "CLOSED"}
+        assert status["next_transition"] > body["at"]
+    assert desk.get("/api/system/market-status?segment=NYSE").status_code == 400
+
+
+words = st.text(max_size=30) | st.sampled_from(["NSE:INFY", "NSE:", ":", "256265", "-1", "1e9", "NaN", "\x00", "٣"])
+
+
+@settings(max_examples=700, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    path=st.sampled_from(["/api/quotes", "/api/instruments", "/api/system/market-status", "/healthz"]),
+    query=st.lists(
+        st.tuples(st.sampled_from(["i", "q", "limit", "exchange", "segment", "x"]) | words, words), max_size=4
+    ),
+)
+def test_no_question_breaks_a_route(desk, path, query):
+    answer = SESSION.get(f"{desk.address}{path}?{urlencode(query)}", timeout=10)
+    body = strict(answer.text)
+    assert answer.status_code in {200, 400, 404}, answer.text
+    if answer.status_code != 200:
+        assert isinstance(body, dict)
+        assert body["reason"]
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(raw=st.binary(max_size=60))
+def test_no_bytes_in_a_query_break_a_route(desk, raw):
+    query = "".join(f"%{byte:02x}" for byte in raw)
+    answer = SESSION.get(f"{desk.address}/api/instruments?q={query}", timeout=10)
+    assert answer.status_code in {200, 400}
+    strict(answer.text)
+
+
+SESSION = requests.Session()
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+        max_leaves=8,
+    )
+)
+def test_whatever_is_answered_is_json_that_a_browser_reads(value):
+    strict(json.dumps(plain(value)))
+
+
+def test_a_number_that_is_not_one_is_null():
+    assert plain({"a": math.nan, "b": [math.inf], "c": True}) == {"a": None, "b": [None], "c": True}

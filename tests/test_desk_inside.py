@@ -1,0 +1,91 @@
+"""One desk, looked into: viewers leave nothing behind, and a busy server loop does not hold up the feed."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from bokeh.client import pull_session
+from bokeh.document import Document
+
+from tapedeck.relay.client import connect
+from tapedeck.relay.listener import Listener
+from tapedeck.relay.server import StreamHandler
+from tapedeck.settings import parse_start
+from tests.inside import Inside
+from tests.support import wait_until
+
+START = parse_start("2026-11-23T10:00:00")
+
+
+@pytest.fixture
+def inside(tmp_path, monkeypatch) -> Iterator[Inside]:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    running = Inside(tmp_path, sim_start=START)
+    yield running
+    running.close()
+
+
+def alive(*kinds: type) -> list[object]:
+    gc.collect()
+    return [one for one in gc.get_objects() if isinstance(one, kinds)]
+
+
+def test_viewers_that_leave_leave_nothing_behind(inside):
+    desk = inside.desk
+    documents = len(alive(Document))
+    threads = set(threading.enumerate())
+    sessions = [pull_session(url=inside.address + "/") for _ in range(10)]
+    clients = [connect(inside.stream, desk.watchlist()) for _ in range(10)]
+    for client in clients:
+        assert client.wait(lambda mirror: mirror.quote("NSE:INFY")["last_price"] is not None)
+    assert desk.relay.client_count == 10
+    assert desk.socket.status.subscribed == 50
+    for client in clients:
+        client.close()
+    for session in sessions:
+        session.close()
+    del client, clients, session, sessions
+    wait_until(lambda: desk.relay.client_count == 0)
+    wait_until(lambda: desk.socket.status.subscribed == 0)
+    assert desk.socket.listeners == {}
+    wait_until(lambda: not inside.serving.server.get_sessions(), timeout=30)
+    wait_until(lambda: not alive(Listener, StreamHandler))
+    wait_until(lambda: len(alive(Document)) <= documents)
+    assert set(threading.enumerate()) <= threads
+    assert desk.socket.status.connections == 1
+
+
+def test_a_loop_held_for_two_seconds_loses_no_tick_and_does_not_delay_the_feed(inside):
+    desk = inside.desk
+    with connect(inside.stream, desk.watchlist()) as client:
+        assert client.wait(lambda mirror: mirror.quote("NSE:INFY")["last_price"] is not None)
+        _, cursor = desk.hub.join()
+        begun, done = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            begun.set()
+            threading.Event().wait(2)
+            done.set()
+
+        inside.serving.loop.add_callback(hold)
+        assert begun.wait(5)
+        at, frames = desk.clock.monotonic(), desk.socket.counters["frames"]
+        worst = 0.0
+        while not done.is_set():
+            worst = max(worst, desk.hub.age())
+            done.wait(0.01)
+        held = desk.clock.monotonic() - at
+        assert held > 1.5
+        # The exchange sends every 250 ms: the feed's thread has gone on reading all the while.
+        assert worst < 1.5
+        assert desk.socket.counters["frames"] - frames >= 4
+        rows, _, lost = desk.hub.since(cursor)
+        assert lost == 0
+        stamps = np.unique(rows["received_at"])
+        assert np.diff(stamps).max() < 1.5e9
+        assert client.wait(lambda mirror: mirror.quote("NSE:INFY")["last_price"] is not None)
+    assert inside.json("/api/system/health")["loop"]["worst_s"] > 1.5
