@@ -96,7 +96,7 @@ class FeedSocket:
         self._said = ""
         self._stopping = False
         self._session = False
-        self._line: asyncio.Task[None] | None = None
+        self._line: asyncio.Task[feed.Event] | None = None
         self._connection: ClientConnection | None = None
         self._closer: asyncio.Task[None] | None = None
         self._hung_up = False
@@ -313,7 +313,9 @@ class FeedSocket:
                 self._post(action.text)
             case feed.Connect():
                 assert self._loop is not None
-                self._line = self._loop.create_task(self._hold_line(), name="tapedeck-line")
+                self._hung_up = False
+                self._line = self._loop.create_task(self._attempt(), name="tapedeck-line")
+                self._line.add_done_callback(self._line_ended)
             case feed.Disconnect():
                 self._hang_up(force=action.force)
             case feed.Report():
@@ -355,16 +357,16 @@ class FeedSocket:
 
     # -- the line ------------------------------------------------------------------------------------------
 
-    async def _hold_line(self) -> None:
-        self._hung_up = False
+    def _line_ended(self, line: asyncio.Task[feed.Event]) -> None:
+        # A callback of the task, not its last lines: a task may be cancelled before its first one.
         event: feed.Event
-        try:
-            event = await self._attempt()
-        except asyncio.CancelledError:
-            event = feed.Closed(reason="given up")  # only `_hang_up` cancels, and only before there is a connection
-        except Exception as exc:  # noqa: BLE001  a line that ended without a word would never be opened again
+        if line.cancelled():
+            event = feed.Closed(reason="given up")  # by `_hang_up`, before there was a connection
+        elif (exc := line.exception()) is not None:
             self._complain("line", "the feed's line failed", exc)
             event = feed.Closed(reason=f"internal error ({type(exc).__name__})")
+        else:
+            event = line.result()
         self._connection = self._line = self._closer = None
         self._dispatch(event)
         self._poke()
