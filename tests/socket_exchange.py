@@ -153,6 +153,7 @@ class Desk:
         self.in_session = True
         self.alive = 0
         self.asked = 0
+        self.read = 0
         self.fail_sink = False
         options = {"timings": FAST, **options}
         self.socket = FeedSocket(
@@ -195,4 +196,13 @@ class Desk:
         return [status.state for status in self.statuses]
 
     def wait_for(self, state: str) -> None:
-        wait_until(lambda: self.socket.status.state == state, timeout=5)
+        """Wait until the state was reported, at or after the one last waited for; some last milliseconds only."""
+
+        def reported() -> bool:
+            for i in range(self.read, len(self.statuses)):
+                if self.statuses[i].state == state:
+                    self.read = i
+                    return True
+            return False
+
+        wait_until(reported)

@@ -107,7 +107,7 @@ def test_the_limit_is_refused_in_the_caller(make):
 def test_a_mute_server_is_stale_and_replaced_by_a_new_connection(exchange, desk):
     exchange.mute = True
     desk.wait_for("STALE")
-    assert "no heartbeat" in desk.socket.status.reason
+    assert "no heartbeat" in desk.statuses[desk.read].reason
     exchange.mute = False
     desk.wait_for("LIVE")
     assert exchange.most_open == 1
