@@ -151,27 +151,14 @@ def test_the_same_process_is_refused_too_and_keeps_what_it_has(lock, folder, hol
             OwnerLock(UPSTREAM, KEY, folder=folder).acquire()
     assert lock.held
     # Had any of them closed the lock file, another process could take it now.
-    probe = subprocess.run(
-        [sys.executable, "-c", HOLDER, UPSTREAM, KEY, str(folder)],
-        input="",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "FeedOwned" in probe.stderr
+    assert "FeedOwned" in another_process(folder)
 
 
 def test_reading_the_address_does_not_lose_the_lock(lock, folder, holder):
     lock.acquire()
     lock.publish_address("http://127.0.0.1:5006/", "secret")
     assert lock.read_address().bearer == "secret"
-    probe = subprocess.run(
-        [sys.executable, "-c", HOLDER, UPSTREAM, KEY, str(folder)],
-        input="",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    said = another_process(folder)
     assert "listens at http://127.0.0.1:5006/" in said
     assert "secret" not in said
 
