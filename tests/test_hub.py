@@ -62,6 +62,15 @@ def test_a_repeated_packet_is_counted_and_changes_nothing(hub):
     assert hub.head == 2
 
 
+def test_a_repeated_packet_that_proves_the_value_on_a_new_connection_is_a_change(hub):
+    hub.publish(tick(INFY, 1400.0, NOW))
+    hub.connected()
+    _, cursor = hub.changed(0)
+    hub.publish(tick(INFY, 1400.0, NOW))
+    assert hub.counters["duplicates"] == 1
+    assert len(hub.changed(cursor)[0]) == 1
+
+
 def test_a_packet_that_differs_in_its_book_alone_is_no_duplicate(hub):
     hub.publish(tick(INFY, 1400.0, NOW))
     again = tick(INFY, 1400.0, NOW)

@@ -198,6 +198,12 @@ def test_a_full_packet_without_a_time_proves_nothing():
     assert not marked(hub, INFY)["fresh"]
 
 
+def test_a_packet_stamped_after_midnight_does_not_confirm_the_day_before():
+    hub, _ = open_hub(at(FRIDAY, "23:59:30"))
+    hub.publish(tick(INFY, 1400.0, at(SATURDAY, "00:00:10")))
+    assert not hub.confirmed().any()
+
+
 def test_what_is_no_longer_subscribed_is_no_longer_current():
     hub, _ = open_hub(NOW)
     hub.subscribed([INFY.instrument_token])

@@ -331,6 +331,7 @@ def test_no_message_brings_the_relay_down(said):
 def test_a_change_of_source_begins_with_a_welcome_and_a_snapshot_of_the_new_one():
     stage = Stage()
     viewer = stage.viewer(HELLO)
+    stage.viewer('{"a": "hello", "v": ["NSE:S1"]}')
     stage.publish(1.0, 2.0, 3.0)
     stage.beat()
     viewer.take()
@@ -348,7 +349,7 @@ def test_a_change_of_source_begins_with_a_welcome_and_a_snapshot_of_the_new_one(
     assert (viewer.mirror.header.kind, viewer.mirror.header.epoch) == (SNAPSHOT, 2)
     assert viewer.mirror.header.simulated
     assert viewer.mirror.table["last_price"].tolist() == [30.0]
-    assert stage.wishes.held == {viewer.listener.name: {769}}
+    assert stage.wishes.held[viewer.listener.name] == {769}
 
 
 def test_instruments_that_come_later_are_found_without_asking_again():
