@@ -54,7 +54,8 @@ def _steps(seed: int, token: Array, half: Array) -> Array:
 
 
 def _fill(
-    side: Array, seed: int, number: int, token: Array, prices: Array, scale: Array, second: Array, tick: Array, lot: Array
+    side: Array, seed: int, number: int, token: Array, prices: Array, scale: Array, second: Array,
+    tick: Array, lot: Array,
 ) -> Array:  # fmt: skip
     held = second.astype(np.uint64)[:, None] >> _CALM[None, :]
     luck = mixed(key(seed, 21, number), token[:, None], prices, held)

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from tapedeck import sessions
 from tapedeck.sim.contracts import Contract
-from tapedeck.sim.listing import Lister
+from tapedeck.sim.indices import index_open_close
+from tapedeck.sim.listing import Lister, bare
 from tapedeck.sim.noise import Bank
 from tapedeck.sim.plan import Course, DayPlan
 from tapedeck.sim.prices import Daily, circuit, previous_day
@@ -78,6 +80,25 @@ class Days:
         if day not in self._timelines:
             self._timelines[day] = build_timeline(day)
         return self._timelines[day]
+
+    def class_of(self, contract: Contract, day: date) -> str:
+        """Session class of a contract on a day."""
+        return sessions.class_of(bare(contract), day)
+
+    def official_close(self, token: int, contract: Contract | None, number: int) -> float:
+        """Official close of a day in rupees: the next day's previous close."""
+        daily = self.daily
+        if contract is not None:
+            lister = self.lister(daily.days[number])
+            closes = lister.future_closes if contract.kind == "FUT" else lister.option_closes
+            return float(closes([contract], number)[0])
+        if token == self.universe.vix_token:
+            return float(daily.vix_close[number])
+        for index in self.universe.indices:
+            if index.instrument_token == token:
+                return index_open_close(daily, index, number)[1]
+        place = next(n for n, s in enumerate(self.universe.stocks) if s.instrument_token == token)
+        return float(daily.close[number, place])
 
     def limits(self, token: int, contract: Contract | None, day: date) -> tuple[float, float]:
         """Circuit limits of a day in rupees; (0, 0) for an index."""

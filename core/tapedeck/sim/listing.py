@@ -21,7 +21,7 @@ from tapedeck.sim.plan import Course, DayPlan, stacked
 from tapedeck.sim.prices import BAND, Daily, circuit
 from tapedeck.sim.tape import Linear, Rows
 from tapedeck.sim.timeline import Timeline
-from tapedeck.sim.universe import Index, Universe
+from tapedeck.sim.universe import Universe, index_value
 
 Array = np.ndarray[Any, Any]
 
@@ -109,7 +109,8 @@ class Lister:
         )
         return self._rows(
             ["option"] * len(chosen), token, tick=tick, lot=np.array([c.lot for c in chosen]),
-            low=low, high=high, previous=previous.astype(np.int64), half=1e-3 + 0.03 * (1.0 - np.minimum(rate, 1.0)) ** 6,
+            low=low, high=high, previous=previous.astype(np.int64),
+            half=1e-3 + 0.03 * (1.0 - np.minimum(rate, 1.0)) ** 6,
             pattern=decided.pattern, volume=decided.volume, oi_start=self._oi(chosen, n),
             oi_end=self._oi(chosen, n + 1), levels=levels,
         )  # fmt: skip
@@ -232,11 +233,6 @@ def spot_of(universe: Universe, underlying: str, prices: Array) -> float:
     return index_value(index, prices)
 
 
-def index_value(index: Index, prices: Array) -> float:
-    """Value of an index when the shares cost `prices`."""
-    return float(np.cumsum(prices[list(index.members)] * np.array(index.quantity))[-1])
-
-
 def carry_to(expiry: date, day: date) -> float:
     """What a future costs against its underlying on a day."""
     return float(np.exp(RATE * max((expiry - day).days, 0) / 365.0))
@@ -247,7 +243,8 @@ def bare(contract: Contract) -> Instrument:
     return Instrument(
         instrument_token=contract.token, tradingsymbol=contract.tradingsymbol, exchange="NFO",
         exchange_token=contract.token >> 8, name=contract.underlying, expiry=contract.expiry, strike=contract.strike,
-        lot_size=contract.lot, instrument_type=contract.kind, segment="NFO-FUT" if contract.kind == "FUT" else "NFO-OPT",
+        lot_size=contract.lot, instrument_type=contract.kind,
+        segment="NFO-FUT" if contract.kind == "FUT" else "NFO-OPT",
     )  # fmt: skip
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from tapedeck.clock import SECOND
 from tapedeck.errors import UnknownInstrument
 from tapedeck.schema import DEPTH, TICK, Batch
 from tapedeck.sim.block import Block
@@ -21,12 +20,10 @@ from tapedeck.sim.contracts import Contract
 from tapedeck.sim.days import Days
 from tapedeck.sim.indices import build_index_paths, held_path
 from tapedeck.sim.noise import SECONDS
-from tapedeck.sim.tape import Minutes, Rows, add_up, trades
+from tapedeck.sim.tape import Minutes, Rows, add_up, seen_second, trades
 
 Array = np.ndarray[Any, Any]
 
-#: The market moves in steps of this length; each instrument has its own step of the second.
-STEP_NS = SECOND // 4
 _INDEX = -1
 
 
@@ -57,8 +54,6 @@ class MarketDay:
         self.tokens: Array = np.concatenate(parts).astype(np.uint32)
         order = np.argsort(self.tokens, kind="stable")
         self._sorted, self._owner, self._row = self.tokens[order], owner[order], row[order]
-        # Indices come last in a second, when all of their members have moved.
-        self._slot = np.where(owner == _INDEX, 3, (self.tokens >> 8) * 2654435761 >> 7 & 3)[order].astype(np.int64)
 
     def snapshot(self, tokens: Sequence[int] | Array, market_ns: int) -> Batch:
         """What Kite would have sent last about each token: full ticks, and depth of all but indices.
@@ -109,9 +104,8 @@ class MarketDay:
             if (self._sorted[place] != asked).any():
                 missing = int(asked[self._sorted[place] != asked][0])
                 raise UnknownInstrument(f"instrument_token was {missing}, which is not listed on {self.date}")
-        steps = (market_ns - self._timeline.start_ns) // STEP_NS
-        second = (steps - self._slot[place]) // 4
-        return place, np.clip(second, -1, self._timeline.minutes * SECONDS - 1)
+        timeline = self._timeline
+        return place, seen_second(self._sorted[place], market_ns, timeline.start_ns, timeline.minutes)
 
     def _block(self, part: int) -> Block:
         found = self._blocks[part]

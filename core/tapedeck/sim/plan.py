@@ -50,6 +50,13 @@ class Course:
         price = price + self.own[row, minute] * self.bridge[self.own_bridge[row, minute], second]
         return price + self.market[row, minute] * self.bridge[self.market_bridge[minute], second]
 
+    def whole_minutes(self, row: int, minute: Array) -> Array:
+        """Latent prices in rupees of every second of some minutes of a row, (minutes, 60)."""
+        at = minute[:, None]
+        price = self.base[row, at] + self.slope[row, at] * _FRACTION
+        price = price + self.own[row, at] * self.bridge[self.own_bridge[row, minute]]
+        return price + self.market[row, at] * self.bridge[self.market_bridge[minute]]
+
     def scaled(self, factor: Array) -> Course:
         """The course times a factor per row."""
         f = factor[:, None]

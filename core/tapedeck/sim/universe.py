@@ -165,3 +165,8 @@ def _index(row: dict[str, Any], stocks: tuple[Stock, ...], place: dict[str, int]
         members=members,
         quantity=tuple(row["level"] * w / stocks[m].price for m, w in zip(members, weights, strict=True)),
     )
+
+
+def index_value(index: Index, prices: np.ndarray[Any, Any]) -> float:
+    """Value of an index when the shares cost `prices`."""
+    return float(np.cumsum(prices[list(index.members)] * np.array(index.quantity))[-1])
