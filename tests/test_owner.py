@@ -12,7 +12,8 @@ import threading
 import pytest
 
 from tapedeck.errors import ConfigError, FeedError, FeedOwned
-from tapedeck.kite.owner import OwnerLock, private_folder, runtime_folder
+from tapedeck.kite.owner import OwnerLock
+from tapedeck.kite.private import private_folder, runtime_folder
 from tests.support import wait_until
 
 UPSTREAM = "wss://ws.kite.trade"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +17,7 @@ from kiteconnect import KiteConnect
 from tapedeck.clock import IST, to_ns
 from tapedeck.errors import BadAnswer, InputRefused, LoginRequired
 
+from .private import read_private, write_private
 from .rest import map_error
 
 #: Where people log in, unless a simulated exchange stands in for Kite.
@@ -90,21 +90,19 @@ class TokenFile:
             If there is a file that is not ours, not readable or not a token.
         """
         try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            content = read_private(self.path)
         except FileNotFoundError:
             return None
         except OSError as exc:
-            raise LoginRequired(f"{self.path} cannot be opened ({exc.strerror}); remove it and log in again") from None
-        with open(fd, encoding="utf-8") as file:
-            if os.fstat(fd).st_uid != os.geteuid():
-                raise LoginRequired(f"{self.path} belongs to another user; remove it and log in again")
-            try:
-                document = json.load(file)
-                return Credentials(
-                    str(document["api_key"]), str(document["access_token"]), int(document.get("issued_at", 0))
-                )
-            except (ValueError, KeyError, TypeError, AttributeError):
-                raise LoginRequired(f"{self.path} does not hold a token; remove it and log in again") from None
+            raise LoginRequired(f"{self.path} cannot be read ({exc.strerror}); remove it and log in again") from None
+        try:
+            document = json.loads(content)
+            key, token, issued = document["api_key"], document["access_token"], document.get("issued_at", 0)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            key = token = issued = None
+        if not (isinstance(key, str) and isinstance(token, str) and isinstance(issued, int) and key and token):
+            raise LoginRequired(f"{self.path} does not hold a token; remove it and log in again")
+        return Credentials(key, token, issued)
 
     def save(self, credentials: Credentials) -> None:
         """Replace the file; a reader sees the old or the new one, whole."""
@@ -132,17 +130,3 @@ class TokenFile:
         except OSError:
             return None
         return stat.st_ino, stat.st_mtime_ns, stat.st_size
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file only its owner may read, whole or not at all."""
-    fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes it 0600
-    try:
-        with open(fd, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(fd)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise

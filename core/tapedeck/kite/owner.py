@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import stat
-import tempfile
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ from urllib.parse import urlsplit
 
 from tapedeck.errors import ConfigError, FeedError, FeedOwned
 
-from .login import write_private
+from .private import private_folder, read_private, runtime_folder, write_private
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +101,13 @@ class OwnerLock:
     def read_address(self) -> OwnerAddress | None:
         """Where the owner listens; None when it has not said so. Only a held lock makes it true."""
         try:
-            fd = os.open(self.address_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:
+            document = json.loads(read_private(self.address_path))
+            url, bearer, pid = document["url"], document["bearer"], document["pid"]
+        except (OSError, ValueError, KeyError, TypeError):
             return None
-        with open(fd, encoding="utf-8") as file:
-            if os.fstat(fd).st_uid != os.geteuid():
-                return None
-            try:
-                document = json.load(file)
-                return OwnerAddress(str(document["url"]), str(document["bearer"]), int(document["pid"]))
-            except (ValueError, KeyError, TypeError):
-                return None
+        if not (isinstance(url, str) and isinstance(bearer, str) and isinstance(pid, int)):
+            return None
+        return OwnerAddress(url, bearer, pid)
 
     def release(self) -> None:
         """Give the lock back; the address goes first. Harmless when it is not held."""
@@ -149,32 +144,3 @@ class OwnerLock:
         address = self.read_address()
         where = f", which listens at {address.url}" if address else ", which has not said yet where it listens"
         return FeedOwned(f"the feed is owned by {who}{where}", address=address.url if address else "")
-
-
-def runtime_folder() -> Path:
-    """This user's folder for locks: in XDG_RUNTIME_DIR, else `tapedeck-UID` in the temporary folder."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    if runtime and os.path.isdir(runtime) and os.stat(runtime).st_uid == os.geteuid():
-        return private_folder(Path(runtime) / "tapedeck")
-    return private_folder(Path(tempfile.gettempdir()) / f"tapedeck-{os.geteuid()}")
-
-
-def private_folder(folder: Path) -> Path:
-    """The folder, made if need be, once it is certain that nobody else can write there.
-
-    Raises
-    ------
-    ConfigError
-        If it is a link, belongs to another user or is open to others.
-    """
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-    except OSError as exc:
-        raise ConfigError(f"{folder} cannot be made to hold the feed's lock: {exc.strerror}") from None
-    info = os.lstat(folder)
-    if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.geteuid() or info.st_mode & 0o077:
-        raise ConfigError(
-            f"{folder} was {stat.filemode(info.st_mode)} of user {info.st_uid}; "
-            f"allowed: a folder of user {os.geteuid()} with mode 0700. Remove it or set XDG_RUNTIME_DIR."
-        )
-    return folder
