@@ -148,7 +148,7 @@ class Stream:
 
     def __init__(self, url: str) -> None:
         self._open = ExitStack()
-        opening = connect(url, compression=None, proxy=None, max_size=None)
+        opening = connect(url, compression=None, proxy=None, max_size=None, max_queue=None)
         self.connection: ClientConnection = self._open.enter_context(opening)
 
     def __enter__(self) -> Stream:

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import argparse
 import asyncio
 import gzip
 import hashlib
 import io
 import os
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from datetime import date, datetime
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
@@ -20,13 +23,14 @@ from hypothesis import strategies as st
 from kiteconnect import KiteConnect
 from kiteconnect import exceptions as kite_errors
 
-from tapedeck.cli import main, parse_start
+from tapedeck.cli import COMMANDS, main, parse_start
 from tapedeck.clock import IST, MINUTE, ist_ns, to_ns
 from tapedeck.errors import ConfigError, NetworkFailed
 from tapedeck.schema import CANDLE
+from tapedeck.sim.faults import LASTING, ONCE
 from tapedeck.sim.login import Account, redirect_location
 from tapedeck.sim.rest import candles_json, parse_time
-from tapedeck.sim.server import is_loopback
+from tapedeck.sim.server import ROUTES, is_loopback
 from tapedeck.sim.today import MAX_WAITING, Workers
 from tests.sim_support import INFY, NIFTY, TCS, Sim
 
@@ -398,6 +402,20 @@ def test_an_impossible_fault_is_explained(sim: Sim, body: dict[str, object]) -> 
     assert answer.status_code == 400
     assert "allowed" in answer.json()["message"]
     assert sim.get("/sim/faults").json()["active"] == []
+
+
+def test_the_document_of_the_simulator_names_every_address_option_and_fault() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "simulator.md").read_text()
+    for path, _ in ROUTES:
+        assert f"`{re.split(r'[(]', path)[0].rstrip('/') or '/'}" in text, path
+    for fault, args in {**LASTING, **ONCE}.items():
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{fault}` |"))
+        assert all(f"`{arg}`" in row for arg in args), fault
+    parser = argparse.ArgumentParser()
+    COMMANDS["sim"].declare(parser)
+    for action in parser._actions:
+        for option in action.option_strings:
+            assert option in ("-h", "--help") or f"`{option}`" in text, option
 
 
 # The command line

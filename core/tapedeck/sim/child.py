@@ -7,6 +7,7 @@ whether it has been closed.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -119,6 +120,7 @@ class SimChild:
             process = self._process
         if process.poll() is None:
             process.terminate()
+            process.send_signal(signal.SIGCONT)  # a stopped process cannot end
         try:
             process.wait(3.0)
         except subprocess.TimeoutExpired:

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from tapedeck.clock import SECOND, Clock
+from tapedeck.clock import SECOND
 from tapedeck.kite import packets
 from tapedeck.schema import Batch
+from tapedeck.sim.clock import LoopClock
 from tapedeck.sim.faults import Faults, garbage_frame
 from tapedeck.sim.load import LoadSource
 from tapedeck.sim.log import ConnectionLog, Entry, hung_up
@@ -53,7 +54,7 @@ class Streamer:
     it has caught up; `skipped` counts the beats it missed.
     """
 
-    def __init__(self, today: Today, faults: Faults, log: ConnectionLog, clock: Clock) -> None:
+    def __init__(self, today: Today, faults: Faults, log: ConnectionLog, clock: LoopClock) -> None:
         self._today = today
         self._faults = faults
         self._log = log
@@ -66,7 +67,9 @@ class Streamer:
     async def run(self) -> None:
         """Beat until cancelled; a late beat is not made up for."""
         loop = asyncio.get_running_loop()
-        due = loop.time()
+        # Just after a step of the market, or beats and steps would pass each other by now and then.
+        due = loop.time() + (STEP_NS - self._clock.now() % STEP_NS) / SECOND / self._clock.speed + 0.002
+        await asyncio.sleep(due - loop.time())
         beats = 0
         while True:
             loading = self._faults.active("load") is not None

@@ -9,7 +9,6 @@ import asyncio
 import csv
 import gzip
 import io
-import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tapedeck import sessions
-from tapedeck.clock import ist_date
+from tapedeck.clock import ist_date, ist_ns
 from tapedeck.errors import NetworkFailed
 from tapedeck.schema import Instrument
 from tapedeck.sim.clock import LoopClock
@@ -25,7 +24,6 @@ from tapedeck.sim.clock import LoopClock
 if TYPE_CHECKING:
     from tapedeck.sim.market import Market, MarketDay
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 #: Requests that may wait for the two worker threads; more are refused with 503.
@@ -57,15 +55,15 @@ class Workers:
         self.waiting = 0
         self.refused = 0
 
-    async def run(self, work: Callable[[], T]) -> T:
+    async def run(self, work: Callable[[], T], *, needed: bool = False) -> T:
         """What `work` returns, computed on a worker thread.
 
         Raises
         ------
         NetworkFailed
-            If more than `MAX_WAITING` are waiting already.
+            If `MAX_WAITING` are waiting already, unless it is `needed` by the server itself.
         """
-        if self.waiting >= MAX_WAITING:
+        if self.waiting >= MAX_WAITING and not needed:
             self.refused += 1
             raise NetworkFailed("the simulator is busy; try again")
         self.waiting += 1
@@ -127,18 +125,14 @@ class Today:
         self._building.clear()
 
     def _take(self, task: asyncio.Task[Loaded]) -> None:
-        if not task.done():
-            return
-        if task.exception() is not None:
-            log.error("building %s failed: %s", self.date, task.exception())
-            del self._building[self.date]
-            return
-        self.loaded = task.result()
-        self._building = {day: task for day, task in self._building.items() if day == self.date or not task.done()}
+        if task.done():
+            self.loaded = task.result()  # raises what went wrong: an exchange without a day cannot go on
+            self._building = {day: task for day, task in self._building.items() if day == self.date}
 
     def _build(self, day: date) -> asyncio.Task[Loaded]:
         if day not in self._building:
-            self._building[day] = asyncio.ensure_future(self._workers.run(lambda: load_day(self._market, day)))
+            work = self._workers.run(lambda: load_day(self._market, day), needed=True)
+            self._building[day] = asyncio.ensure_future(work)
         return self._building[day]
 
 
@@ -152,8 +146,12 @@ def load_day(market: Market, day: date) -> Loaded:
     instruments = list(market.instruments(day))
     exchanges = sorted({instrument.exchange for instrument in instruments})
     dumps = {name: [i for i in instruments if i.exchange == name] for name in exchanges} | {"": instruments}
+    prices = market.day(day)
+    # A day works out most of itself when first looked at: most of a second for the option chains, and the
+    # first subscriber would have to wait for it on the stream's own loop.
+    prices.snapshot(prices.tokens, ist_ns(day, "09:15"))
     return Loaded(
-        market.day(day),
+        prices,
         instruments,
         {instrument.key: instrument for instrument in instruments},
         {instrument.instrument_token: instrument for instrument in instruments},
