@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from tests.hub_support import FRIDAY, at
 from tests.support import wait_until
 
 NOW = at(FRIDAY, "11:00")
+HELLO = '{"a": "hello", "v": ["NSE:S1", "NSE:S2", 769], "rate": 10}'
 
 
 def shares(count: int) -> list[Instrument]:
@@ -116,6 +118,19 @@ class Viewer:
     def frames(self) -> list[Frame]:
         """Frames that came since the last call."""
         return [parse_frame(m) for m in self.take() if isinstance(m, bytes)]
+
+
+def texts(viewer: Viewer, kind: str) -> list[dict[str, Any]]:
+    """Text messages of a kind that came since the last call; everything else is dropped."""
+    said = [json.loads(m) for m in viewer.take() if isinstance(m, str)]
+    return [one for one in said if one["type"] == kind]
+
+
+def price(viewer: Viewer, token: int) -> float:
+    """Last price in the viewer's row of that instrument."""
+    row = viewer.mirror.row(token)
+    assert row is not None
+    return float(row["last_price"])
 
 
 class Stage:
