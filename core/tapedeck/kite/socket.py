@@ -450,4 +450,4 @@ class FeedSocket:
         said = data if isinstance(data, str) else json.dumps(data)
         self.last_message = (kind, scrub(said[:TEXT_KEPT], credentials))
         if kind == "error":
-            log.warning("Kite says: %s", self.last_message[1])
+            self._complain("said", f"Kite says: {self.last_message[1]}")
