@@ -69,22 +69,20 @@ class Block:
         self.rows, self._bank, self._start_ns, self._seed = rows, bank, start_ns, seed
         self._lock = threading.Lock()
         self._frames: OrderedDict[int, _Frame] = OrderedDict()
-        self.sums = sums or sum_all(rows, bank)
-        self.starts = _starts(rows, bank, self.sums)
-        self.first = _first_trade(self.sums)
-        self.lots_a_minute = rows.volume.sum(axis=1) / max(int((rows.pattern > 0).sum(axis=1).max(initial=1)), 1)
-        self.day_lots = rows.volume.sum(axis=1)
+        sums = sums or sum_all(rows, bank)
+        self.starts = _starts(rows, bank, sums)
+        self.first = _first_trade(sums)
+        self.day_lots = rows.volume.sum(axis=1, dtype=np.int64)
+        self.lots_a_minute = self.day_lots / max(int((rows.pattern > 0).sum(axis=1).max(initial=1)), 1)
 
     def updates(self, row: Array, second: Array) -> Array:
         """How often each row was updated up to and including a second of the day (-1: before it)."""
-        minute, column = np.divmod(np.maximum(second, -1) + 0, SECONDS)
-        minute, column = np.where(second < 0, 0, minute), np.where(second < 0, 0, column + 1)
+        minute, column = _split(second)
         return self.starts.updates[row, minute] + self._bank.moved[self.rows.pattern[row, minute], column]
 
     def state(self, row: Array, second: Array) -> State:
         """State of rows after a second of the day (-1: before it)."""
-        minute, column = np.divmod(second, SECONDS)
-        minute, column = np.where(second < 0, 0, minute), np.where(second < 0, 0, column + 1)
+        minute, column = _split(second)
         found = State(*(np.empty(len(row), np.int64) for _ in State._fields))
         for m in np.unique(minute):
             mine = minute == m
@@ -186,6 +184,11 @@ class Block:
             half=rows.half[row], low=rows.low[row], high=rows.high[row], tick=rows.tick[row], lot=rows.lot[row],
             minute_lots=self.lots_a_minute[row], second=state.updated,
         )  # fmt: skip
+
+
+def _split(second: Array) -> tuple[Array, Array]:
+    """Minute, and how many of its seconds are over, of a second of the day; before the day: none of the first."""
+    return np.maximum(second, 0) // SECONDS, np.where(second < 0, 0, second % SECONDS + 1)
 
 
 def sum_all(rows: Rows, bank: Bank) -> Minutes:

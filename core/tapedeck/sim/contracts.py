@@ -52,10 +52,30 @@ def moved_expiry(scheduled: date) -> date:
     return day
 
 
-def _full(day: date) -> bool:
+def last_trade_ns(contract: Contract) -> int:
+    """When a contract stops trading for good, UTC nanoseconds."""
+    cls = "index_contract_expiring_today" if on_index(contract.underlying) else "option"
+    return _last_live(contract.expiry, cls)
+
+
+def on_index(underlying: str) -> bool:
+    """Whether derivatives of that name are on an index."""
+    return underlying.endswith("NIFTY")
+
+
+@lru_cache(maxsize=512)
+def _last_live(day: date, cls: str) -> int:
+    return _live(day, cls)[-1].end_ns
+
+
+def _live(day: date, cls: str) -> list[sessions.Span]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CoverageWarning)
-        live = [s for s in sessions.spans(day, "NFO", "option") if s.name == "LIVE"]
+        return [s for s in sessions.spans(day, "NFO", cls) if s.name == "LIVE"]
+
+
+def _full(day: date) -> bool:
+    live = _live(day, "option")
     return sum(s.end_ns - s.start_ns for s in live) >= _FULL_SESSION * MINUTE
 
 

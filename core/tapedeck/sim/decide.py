@@ -45,7 +45,7 @@ def decide(
     Every trade is at least one lot, so that a day may come out above its `volume`.
     """
     shape = (len(token), plan.timeline.minutes)
-    pattern, weight = np.zeros(shape, np.int64), np.zeros(shape)
+    pattern, weight = np.zeros(shape, np.int16), np.zeros(shape)
     base = course.base.copy() if course else None
     still = np.ones(shape, bool)
     for cls in dict.fromkeys(classes):
@@ -152,4 +152,4 @@ def allocate(bank: Bank, pattern: Array, weight: Array, volume: Array) -> Array:
     spare = np.maximum(volume - trades.sum(axis=1), 0)[:, None]
     share = running / np.maximum(running[:, -1:], 1e-300)
     done = np.floor(spare * np.minimum(share, 1.0) + 1e-6).astype(np.int64)
-    return trades + np.diff(done, axis=1, prepend=0)
+    return (trades + np.diff(done, axis=1, prepend=0)).astype(np.uint32)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from tapedeck import sessions
-from tapedeck.clock import SECOND, ist_midnight
+from tapedeck.clock import SECOND
 from tapedeck.schema import Instrument
 from tapedeck.sim import activity
-from tapedeck.sim.contracts import Contract, with_orders
+from tapedeck.sim.contracts import Contract, last_trade_ns, with_orders
 from tapedeck.sim.decide import Ends, decide, last_seconds
 from tapedeck.sim.noise import Bank, bell, key, mixed
 from tapedeck.sim.options import RATE, YEAR_NS, OptionLevels, fair_value
@@ -78,7 +78,7 @@ class Lister:
         decided = decide(self.plan, classes, token, rate, lots, course=course, ends=ends)
         return self._rows(
             ["future_far"] * len(chosen), token, tick=tick, lot=np.array([c.lot for c in chosen]), low=low, high=high,
-            previous=previous.astype(np.int64), half=2e-5 + 8e-4 * (1.0 - np.minimum(rate, 1.0)) ** 4,
+            previous=previous.astype(np.int64), half=5e-6 + 8e-4 * (1.0 - np.minimum(rate, 1.0)) ** 4,
             pattern=decided.pattern, volume=decided.volume, oi_start=self._oi(chosen, n),
             oi_end=self._oi(chosen, n + 1), levels=Linear(_known(decided.course), tick),
         )  # fmt: skip
@@ -101,7 +101,7 @@ class Lister:
             strike=np.array([c.strike for c in chosen]),
             call=np.array([c.kind == "CE" for c in chosen]),
             carry=np.array([carry_to(c.expiry, day) for c in chosen]),
-            expiry=np.array([self._expiry_ns(c) for c in chosen], np.int64),
+            expiry=np.array([last_trade_ns(c) for c in chosen], np.int64),
             scale=np.array([activity.volatility_scale(self.universe, c.underlying) for c in chosen]),
             vix=self.plan.vix(),
             tick=tick,
@@ -160,7 +160,7 @@ class Lister:
         forward = self._spots(chosen, prices) * np.array([carry_to(c.expiry, day) for c in chosen])
         timeline = self.plan.timeline if number == self.plan.number else self.before
         end = timeline.start_ns + timeline.hours["option"].last * SECOND
-        years = np.array([(self._expiry_ns(c) - end) / YEAR_NS for c in chosen])
+        years = np.array([(last_trade_ns(c) - end) / YEAR_NS for c in chosen])
         scale = np.array([activity.volatility_scale(self.universe, c.underlying) for c in chosen])
         value = fair_value(
             forward, np.array([c.strike for c in chosen]), years, self.daily.vix_close[max(number, 0)] * scale,
@@ -172,12 +172,6 @@ class Lister:
     def _spots(self, chosen: Sequence[Contract], prices: Array) -> Array:
         known = {name: self.spot(name, prices) for name in {c.underlying for c in chosen}}
         return np.array([known[c.underlying] for c in chosen])
-
-    def _expiry_ns(self, contract: Contract) -> int:
-        if contract.expiry == self.plan.date:
-            hours = self.plan.timeline.hours[sessions.class_of(bare(contract), contract.expiry)]
-            return self.plan.timeline.start_ns + hours.last * SECOND
-        return ist_midnight(contract.expiry) + 15 * 3600 * SECOND + 1800 * SECOND
 
     def _with_basis(self, under: Course, place: Array, carry: Array, chosen: Sequence[Contract]) -> Course:
         """Each future's course: its underlying's at its carry, straying a little in between."""

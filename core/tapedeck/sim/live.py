@@ -16,7 +16,7 @@ import numpy as np
 from tapedeck.errors import UnknownInstrument
 from tapedeck.schema import DEPTH, TICK, Batch
 from tapedeck.sim.block import Block
-from tapedeck.sim.contracts import Contract
+from tapedeck.sim.contracts import Contract, on_index
 from tapedeck.sim.days import Days
 from tapedeck.sim.indices import build_index_paths, held_path
 from tapedeck.sim.noise import SECONDS
@@ -143,7 +143,7 @@ class MarketDay:
 def _grouped(futures: Sequence[Contract], options: Sequence[Contract]) -> list[list[Contract]]:
     """Contracts that are made together: all futures, the options of each index, those of all shares."""
     chains = sorted({c.chain for c in options})
-    indices = [chain for chain in chains if any(c.chain == chain and "NIFTY" in c.underlying for c in options)]
+    indices = [chain for chain in chains if any(c.chain == chain and on_index(c.underlying) for c in options)]
     groups = [list(futures), *([c for c in options if c.chain == chain] for chain in indices)]
     groups.append([c for c in options if c.chain not in indices])
     return [group for group in groups if group]

@@ -106,7 +106,7 @@ class DayPlan:
         """Which bridge each minute of a row uses, (rows, minutes); `name` is the row's number or token."""
         names = np.atleast_1d(np.asarray(name))[:, None]
         found = mixed(key(self.seed, 5, self.ordinal), names, np.arange(self.timeline.minutes)[None, :])
-        return (found % np.uint64(BRIDGES)).astype(np.int64)
+        return (found % np.uint64(BRIDGES)).astype(np.int16)
 
     def latent(self, rows: Array) -> Array:
         """Latent price of shares at every minute's start and at the end of the last, (rows, minutes + 1) rupees."""
@@ -195,7 +195,7 @@ class DayPlan:
         base, slope, market = (
             np.cumsum(part * quantity, axis=0)[-1:] for part in (parts.base, parts.slope, parts.market)
         )
-        none = np.zeros(base.shape, np.int64)
+        none = np.zeros(base.shape, np.int16)
         return replace(parts, base=base, slope=slope, own=np.zeros_like(base), market=market, own_bridge=none)
 
     def volume_shape(self, hours: Hours) -> Array:

@@ -33,6 +33,8 @@ _SURPRISE, _MEMORY = 0.10, 0.87
 #: Degrees of freedom of the daily surprises.
 _TAILS = 5.0
 _DRIFT = 0.10 / YEAR
+#: More shares than this in a day would not fit the 32 bits of a Kite packet.
+_MOST = 3.5e9
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,8 @@ def _volumes(universe: Universe, seed: int, days: list[date], returns: dict[str,
         noise[n] = generator(seed, 2, day.toordinal()).standard_normal(1 + len(usual))
     moved = np.minimum(np.abs(returns["total"]) / returns["typical"], 5.0)
     log_volume = 0.12 * noise[:, :1] + 0.28 * noise[:, 1:] + 0.35 * (moved - 0.75)
-    return np.rint(usual * np.exp(log_volume) * (minutes / 375.0)[:, None]).astype(np.int64)
+    volume = usual * np.exp(log_volume) * (minutes / 375.0)[:, None]
+    return np.minimum(np.rint(volume), _MOST).astype(np.int64)
 
 
 def _vix(universe: Universe, seed: int, days: list[date], returns: dict[str, Array]) -> tuple[Array, Array, Array]:

@@ -139,7 +139,7 @@ def trades(rows: Rows, bank: Bank, row: Array, minute: Array) -> Trades:
     level = rows.levels(owner, minute[pair], second)
     price = trade_prices(level, code, rows.half[owner], rows.low[owner], rows.high[owner])
     # Every trade is at least one lot; the rest of the minute's volume follows the pattern's shares.
-    spare = np.maximum(rows.volume[row, minute] - count, 0)[pair]
+    spare = np.maximum(rows.volume[row, minute].astype(np.int64) - count, 0)[pair]
     done = place + 1 + np.floor(spare * bank.trade_share[at] + 1e-9).astype(np.int64)
     volume = np.diff(done, prepend=0)
     volume[start[:-1][count > 0]] = done[start[:-1][count > 0]]
