@@ -6,7 +6,9 @@ import argparse
 import logging
 import os
 import signal
+import socket
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tapedeck.errors import FeedOwned, TapedeckError
@@ -48,20 +50,33 @@ def settings_from(options: argparse.Namespace) -> Settings:
     return settings
 
 
+def port_taken(settings: Settings) -> str:
+    """Why the port cannot be listened on, found out before anything is started; empty when it can."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((settings.host.strip("[]"), settings.port))
+        except OSError as refused:
+            return str(refused.strerror)
+    return ""
+
+
 def serve(settings: Settings) -> int:
     """Open the desk, serve it until a signal comes, close everything. Exit status."""
-    # Imported late: a wrong setting is told in a tenth of a second, not after Panel has loaded.
+    if taken := port_taken(settings):
+        log.error("port %s cannot be opened (%s); choose another: make serve PORT=5007", settings.port, taken)
+        return 2
+    # Imported late: a wrong setting is told in a tenth of a second. The desk opens, which is mostly waiting for the
+    # exchange, while Panel loads.
     from tapedeck.desk import open_desk
 
-    from .serving import Serving
-
-    desk = open_desk(settings)
+    with ThreadPoolExecutor(1) as helper:
+        opening = helper.submit(open_desk, settings)
+        from .serving import Serving
+    desk = opening.result()
     try:
         serving = Serving(desk, settings)
-    except OSError as taken:
-        desk.close()
-        log.error("port %s cannot be opened (%s); choose another: make serve PORT=5007", settings.port, taken.strerror)
-        return 2
     except BaseException:
         desk.close()
         raise

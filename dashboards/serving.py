@@ -40,7 +40,8 @@ class Serving:
             pages,
             port=port,
             address=settings.host,
-            websocket_origin=sorted(self.gate.hosts),
+            # Bokeh cannot read an IPv6 address here; a page opened under one gets its numbers all the same.
+            websocket_origin=sorted(host for host in self.gate.hosts if "[" not in host),
             extra_patterns=api.routes(desk, self.gate),
             start=False,
             show=False,

@@ -14,6 +14,8 @@ from typing import Any
 
 import requests
 
+from tapedeck.errors import UnknownInstrument
+from tapedeck.relay.client import StreamClient
 from tests.support import wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -102,3 +104,11 @@ def start_desk(*arguments: str, data: Path, environment: dict[str, str] | None =
 def roots_of(sim: Program) -> dict[str, str]:
     """Settings that point a desk at a simulator."""
     return {"TAPEDECK_KITE_REST": sim.address, "TAPEDECK_KITE_WS": sim.address.replace("http", "ws", 1)}
+
+
+def last_price(client: StreamClient, key: str) -> float | None:
+    """What a stream client may show of an instrument now; None while it has not been told of it."""
+    try:
+        return client.quote(key)["last_price"]
+    except UnknownInstrument:
+        return None

@@ -12,7 +12,7 @@ import pytest
 from tapedeck.kite.login import Credentials, TokenFile
 from tapedeck.relay.client import connect
 from tapedeck.sim.child import log_in
-from tests.running import Program, roots_of, start_desk, start_sim
+from tests.running import Program, last_price, roots_of, start_desk, start_sim
 from tests.support import wait_until
 
 START = "2026-11-23T10:00:00"
@@ -39,14 +39,14 @@ def test_a_hung_exchange_blanks_every_number_with_the_reason_and_they_return_by_
     try:
         stream = desk.address.replace("http", "ws", 1) + "/api/stream"
         with connect(stream, [KEY]) as client:
-            assert client.wait(lambda mirror: mirror.quote(KEY)["last_price"] is not None)
+            wait_until(lambda: last_price(client, KEY) is not None)
             sim.signal(signal.SIGSTOP)
-            assert client.wait(lambda mirror: mirror.quote(KEY)["last_price"] is None, timeout=6)
+            wait_until(lambda: last_price(client, KEY) is None, timeout=6)
             blank = quote(desk)
             assert (blank["last_price"], blank["fresh"]) == (None, False)
             assert blank["reason"]
             sim.signal(signal.SIGCONT)
-            assert client.wait(lambda mirror: mirror.quote(KEY)["last_price"] is not None, timeout=3)
+            wait_until(lambda: last_price(client, KEY) is not None, timeout=3)
         log = sim.json("/sim/connections")
         assert log["max_simultaneous"] == 1
     finally:

@@ -16,6 +16,7 @@ from tapedeck.relay.listener import Listener
 from tapedeck.relay.server import StreamHandler
 from tapedeck.settings import parse_start
 from tests.inside import Inside
+from tests.running import last_price
 from tests.support import wait_until
 
 START = parse_start("2026-11-23T10:00:00")
@@ -40,15 +41,13 @@ def test_viewers_that_leave_leave_nothing_behind(inside):
     threads = set(threading.enumerate())
     sessions = [pull_session(url=inside.address + "/") for _ in range(10)]
     clients = [connect(inside.stream, desk.watchlist()) for _ in range(10)]
-    for client in clients:
-        assert client.wait(lambda mirror: mirror.quote("NSE:INFY")["last_price"] is not None)
+    wait_until(lambda: all(last_price(one, "NSE:INFY") is not None for one in clients))
     assert desk.relay.client_count == 10
     assert desk.socket.status.subscribed == 50
-    for client in clients:
-        client.close()
-    for session in sessions:
-        session.close()
-    del client, clients, session, sessions
+    while clients:
+        clients.pop().close()
+    while sessions:
+        sessions.pop().close()
     wait_until(lambda: desk.relay.client_count == 0)
     wait_until(lambda: desk.socket.status.subscribed == 0)
     assert desk.socket.listeners == {}
@@ -62,7 +61,7 @@ def test_viewers_that_leave_leave_nothing_behind(inside):
 def test_a_loop_held_for_two_seconds_loses_no_tick_and_does_not_delay_the_feed(inside):
     desk = inside.desk
     with connect(inside.stream, desk.watchlist()) as client:
-        assert client.wait(lambda mirror: mirror.quote("NSE:INFY")["last_price"] is not None)
+        wait_until(lambda: last_price(client, "NSE:INFY") is not None)
         _, cursor = desk.hub.join()
         begun, done = threading.Event(), threading.Event()
 
@@ -87,5 +86,5 @@ def test_a_loop_held_for_two_seconds_loses_no_tick_and_does_not_delay_the_feed(i
         assert lost == 0
         stamps = np.unique(rows["received_at"])
         assert np.diff(stamps).max() < 1.5e9
-        assert client.wait(lambda mirror: mirror.quote("NSE:INFY")["last_price"] is not None)
+        wait_until(lambda: last_price(client, "NSE:INFY") is not None)
     assert inside.json("/api/system/health")["loop"]["worst_s"] > 1.5

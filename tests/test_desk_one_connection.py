@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tapedeck.relay.client import connect
-from tests.running import Program, roots_of, start_desk, start_sim
+from tests.running import Program, last_price, roots_of, start_desk, start_sim
 from tests.support import wait_until
 
 START = "2026-11-23T10:00:00"
@@ -37,8 +37,7 @@ def stream_of(desk: Program) -> str:
 def test_eleven_stream_clients_and_the_http_interface_cost_one_connection(sim, desk):
     clients = [connect(stream_of(desk), KEYS) for _ in range(11)]
     try:
-        for client in clients:
-            assert client.wait(lambda mirror: mirror.quote("NSE:INFY")["last_price"] is not None)
+        wait_until(lambda: all(last_price(client, "NSE:INFY") is not None for client in clients))
         answer = desk.json("/api/quotes?i=NSE:INFY&i=NSE:SBIN")
         assert all(row["fresh"] for row in answer["quotes"].values()), answer
         connections = sim.json("/sim/connections")
