@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tapedeck._hub_table import take
 from tapedeck.errors import FrameError, UnknownInstrument
 from tapedeck.hub import FRESH_TTL
 from tapedeck.relay.frames import (
@@ -29,6 +30,7 @@ from tapedeck.relay.frames import (
 from tapedeck.sessions import PHASES
 
 KEPT_TEXTS = 20
+_RAW = np.dtype((np.void, RECORD.itemsize))
 
 
 class Mirror:
@@ -69,7 +71,7 @@ class Mirror:
         if before is not None and (frame.epoch != before.epoch or frame.sequence < before.sequence):
             self.forget()
         if frame.kind == SNAPSHOT:
-            self._table = np.sort(frame.records, order="instrument_token")
+            self._table = take(frame.records, np.argsort(frame.records["instrument_token"], kind="stable"))
             self._has_snapshot = True
         elif frame.kind == DELTA:
             self._merge(frame.records)
@@ -84,7 +86,7 @@ class Mirror:
         # A record that no snapshot named belongs to a subscription that has just ended.
         known = at < len(self._table)
         known[known] = self._table["instrument_token"][at[known]] == records["instrument_token"][known]
-        self._table[at[known]] = records[known]
+        self._table.view(_RAW)[at[known]] = take(records, np.flatnonzero(known)).view(_RAW)
 
     def _apply_text(self, text: str) -> dict[str, Any]:
         try:
