@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import json
 import signal
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -218,6 +219,8 @@ async def serve(server: SimServer, ready: Callable[[str], None], orphaned: Calla
     `ready` is called with the address once requests are answered.
     """
     _raise_argument_limit()
+    # While a worker thread computes candles, the stream gets its turn at the interpreter sooner than in 5 ms.
+    sys.setswitchinterval(0.001)
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
