@@ -34,7 +34,7 @@ def _session(desk: Desk, page: Callable[[Desk], Viewable]) -> Callable[[], Viewa
 
 def shell(desk: Desk, *content: Viewable) -> pmui.Page:
     """App bar, `content` and status strip, with the one relay client of the page."""
-    return pmui.Page(
+    page = pmui.Page(
         title="",
         meta_title="Tapedeck",
         meta_name="Tapedeck",
@@ -48,3 +48,15 @@ def shell(desk: Desk, *content: Viewable) -> pmui.Page:
         stylesheets=[theme.PAGE_CSS],
         sx=theme.PAGE_SX,
     )
+    _forget_busy(page)
+    return page
+
+
+def _forget_busy(page: pmui.Page) -> None:
+    """Take away the page's watcher on Panel's process-wide `state.busy`: it would keep every closed page alive.
+
+    panel-material-ui sets it in `Page.__init__` (seen in 0.16.6); nothing here shows a busy indicator.
+    """
+    for watcher in list(pn.state.param.watchers.get("busy", {}).get("value", [])):
+        if getattr(getattr(watcher.fn, "__self__", None), "self", None) is page:
+            pn.state.param.unwatch(watcher)

@@ -52,6 +52,8 @@ PAGE_SX = {
     },
     "& .MuiAppBar-root .MuiIconButton-root": {"padding": "4px", "marginLeft": "8px"},
     "& .MuiAppBar-root .MuiSvgIcon-root": {"fontSize": "18px"},
+    # busy_indicator=None does not reach the browser; the page is never busy: Python has nothing to do.
+    "& .MuiLinearProgress-root": {"display": "none"},
     "& main.main": {"backgroundColor": "var(--td-background)", "paddingTop": "1px", "boxSizing": "border-box"},
 }
 

@@ -96,7 +96,7 @@ class FakeRelay:
         self.coarse = "LIVE"
         self.until_ms, self.next_phase, self.phase_reason = MARKET_MS + 5 * 3_600_000.0, "CLOSED", ""
         self.counters = {
-            "viewers": 1, "ticks_per_s": 240, "frames_per_s": 4, "upstream_connections": 1, "refused": 0,
+            "viewers": 1, "ticks_per_s": 240.0, "frames": 100, "connections": 1, "subscribed": 53, "refused": 0,
         }  # fmt: skip
         self.beating, self.refusing = True, False
         self.listeners: list[StreamHandler] = []
@@ -203,6 +203,7 @@ class FakeRelay:
 
     def _tell(self) -> None:
         if self.beating:
+            self.counters["frames"] += 4
             self.broadcast(self.state())
 
 

@@ -28,7 +28,7 @@ COUNTS = (
     ("frames", "frames/s", "frames a second from the desk to this page", 4),
     ("worst", "worst age", "longest silence of the feed within the last minute", 6),
     ("viewers", "viewers", "pages and programs that listen to this desk", 4),
-    ("upstream", "upstream", "connections of this desk to the exchange", 2),
+    ("connections", "upstream", "connections to the exchange made by this desk so far, one at a time", 2),
     ("refused", "refused", "packets that could not be read", 4),
     ("sequence", "seq", "number of the newest frame", 8),
 )
@@ -47,7 +47,7 @@ def app_bar(tape: Mapping[str, str], *, source: str, simulated: bool) -> pn.pane
         "<span>SIMULATED</span></span>"
         '<span class="badge replay" data-td="replay"><span>REPLAY</span></span>'
         '<span class="badge phase" role="status"><span data-td="phase">—</span>'
-        '<span data-td="phase-left"></span></span>'
+        '<span data-td="phase-next"></span><span data-td="phase-left"></span></span>'
         '<span class="badge feed" role="status"><i></i><span data-td="feed">CONNECTING</span>'
         '<span data-td="feed-age"></span></span>'
         '<span class="clock" data-td="clock">--:--:--</span><span class="clock-date" data-td="date"></span></div></div>'

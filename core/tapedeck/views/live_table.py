@@ -44,11 +44,11 @@ WATCHLIST: tuple[LiveColumn, ...] = (
     LiveColumn("low", "Low", "price", 88),
     LiveColumn("close", "Prev", "price", 88, hint="previous day's official close"),
     LiveColumn("volume_traded", "Volume", "quantity", 84, hint="traded today"),
-    LiveColumn("average_traded_price", "Avg", "price", 88, hint="volume-weighted average price of the day"),
+    LiveColumn("average_traded_price", "Avg", "price", 84, hint="volume-weighted average price of the day"),
     LiveColumn("last_traded_quantity", "LTQ", "quantity", 76, 1760, "size of the last trade"),
     LiveColumn("total_buy_quantity", "Buyers", "quantity", 84, 1760, "all pending buy orders"),
     LiveColumn("total_sell_quantity", "Sellers", "quantity", 84, 1760, "all pending sell orders"),
-    LiveColumn("last_trade_time_ms", "Age", "age", 64, hint="time since the last trade; the date of an official close"),
+    LiveColumn("last_trade_time_ms", "Age", "age", 92, hint="time since the last trade; the date of an official close"),
 )
 
 #: Asked by Tabulator whenever it makes a cell anew; the client then knows what to show.

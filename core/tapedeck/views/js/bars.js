@@ -1,7 +1,7 @@
 // The app bar, the tile's header and the status strip: elements marked data-key / data-field / data-td.
 
 import {BLANK, change, clockText, countdown, dayText, percent, price, whole, yyyymmddText} from "./format.js"
-import {F, STATES} from "./wire.js"
+import {F} from "./wire.js"
 import {numbers} from "./market.js"
 
 const WRITERS = {
@@ -66,14 +66,17 @@ function mainPhase(market) {
 
 function phaseTexts(market, marketNow) {
   const phase = mainPhase(market)
-  if (!phase || !Number.isFinite(marketNow)) return {phase: {text: BLANK, state: "", title: ""}, "phase-left": ""}
+  if (!phase || !Number.isFinite(marketNow)) {
+    return {phase: {text: BLANK, state: "", title: ""}, "phase-next": "", "phase-left": ""}
+  }
   const sub = phase.sub ? ` (${phase.sub.replaceAll("_", " ")})` : ""
+  const why = phase.reason ? `: ${phase.reason}` : ""
   const left = (phase.until_ms - marketNow) / 1000
-  const more = phase.reason ? `: ${phase.reason}` : ""
-  const next = `→ ${phase.next} ${left > 0 ? countdown(left) : "…"}`
+  const title = `NSE equity: ${phase.name}${sub}${why}, then ${phase.next} at ${clockText(phase.until_ms)} IST on ${dayText(phase.until_ms)}`
   return {
-    phase: {text: phase.coarse, state: phase.coarse, title: `NSE equity: ${phase.name}${sub}${more}`},
-    "phase-left": {text: next, title: `${phase.name}${sub}${more}, then ${phase.next} at ${clockText(phase.until_ms)} IST on ${dayText(phase.until_ms)}`},
+    phase: {text: phase.coarse, state: phase.coarse, title},
+    "phase-next": {text: `→ ${phase.next}`, title},
+    "phase-left": {text: left > 0 ? countdown(left) : "…", title},
   }
 }
 
@@ -114,22 +117,18 @@ function allClosed(market) {
 }
 
 function stripTexts(market, verdict, now) {
-  const counters = market.counters
-  const count = (...names) => {
-    const name = names.find((n) => Number.isFinite(counters[n]))
-    return verdict.dead || name === undefined ? BLANK : whole(counters[name])
-  }
   const worst = market.worstAge(now, verdict.age)
-  const rate = market.framesPerSecond(now)
+  const shown = (text) => (verdict.dead ? BLANK : text)
+  const count = (name) => shown(whole(market.counters[name]))
   return {
-    messages: count("messages_per_s", "frames_per_s", "upstream_frames_per_s"),
+    messages: shown(whole(market.messagesPerSecond)),
     ticks: count("ticks_per_s"),
-    frames: verdict.dead ? BLANK : rate.toFixed(1),
-    worst: verdict.dead ? BLANK : `${worst.toFixed(1)} s`,
-    viewers: count("viewers", "clients", "listeners"),
-    upstream: count("upstream_connections", "connections"),
-    refused: count("refused", "refused_packets", "packets_refused"),
-    sequence: verdict.dead || market.sequence < 0 ? BLANK : String(market.sequence),
+    frames: shown(market.framesPerSecond(now).toFixed(1)),
+    worst: shown(`${worst.toFixed(1)} s`),
+    viewers: count("viewers"),
+    connections: count("connections"),
+    refused: count("refused"),
+    sequence: shown(market.sequence < 0 ? BLANK : String(market.sequence)),
     source: market.source || BLANK,
     ...segmentTexts(market, verdict),
   }
@@ -146,5 +145,3 @@ function segmentTexts(market, verdict) {
   }
   return out
 }
-
-export const feedWord = (state) => FEED_WORDS[STATES.includes(state) ? state : "IDLE"]

@@ -5,7 +5,7 @@
 // Nothing here touches the DOM or the network; every question takes the time (performance.now()).
 
 import {CONFIRMED, DELTA, F, FIELDS, HELD, PHASES, SNAPSHOT, WrongVersion, decode, eachRecord} from "./wire.js"
-import {yyyymmddOf} from "./format.js"
+import {clockText, dayText, yyyymmddOf} from "./format.js"
 
 export const FRESH_TTL = 5
 export const LATE_AFTER = 3
@@ -33,6 +33,8 @@ export class Market {
     this.phases = {}
     this.frameTimes = []
     this.worstAges = []
+    this.framesMark = null
+    this.messagesPerSecond = NaN
     this.drop()
   }
 
@@ -73,15 +75,26 @@ export class Market {
     this.problem = ""
   }
 
-  state(message) {
+  state(message, now) {
     this.source = message.source ?? this.source
     this.simulated = message.simulated ?? this.simulated
     this.phases = message.phases ?? {}
     this.counters = message.counters ?? {}
+    this.countFrames(now)
     if (message.feed) {
       this.feedState = message.feed.state
       this.feedReason = message.feed.reason ?? ""
     }
+  }
+
+  // The desk counts the exchange's frames since its start; the strip shows how many a second.
+  countFrames(now) {
+    const frames = this.counters.frames
+    const mark = this.framesMark
+    if (mark && now - mark.now < 900) return
+    const rate = mark ? ((frames - mark.frames) * 1000) / (now - mark.now) : NaN
+    this.messagesPerSecond = rate >= 0 ? rate : NaN
+    this.framesMark = {frames, now}
   }
 
   // Rows that changed, or null when the frame could not be used. A desk that started anew empties everything
@@ -205,7 +218,7 @@ export class Market {
       return {mode: "blank", reason: "no official price yet"}
     }
     if (verdict.state === "blank") return {mode: "blank", reason: verdict.reason}
-    if (!(row.flags & CONFIRMED)) return {mode: "blank", reason: "not confirmed on this connection yet"}
+    if (!(row.flags & CONFIRMED)) return {mode: "blank", reason: unconfirmed(row.values)}
     return {mode: verdict.state, reason: verdict.state === "late" ? "feed is late" : ""}
   }
 
@@ -222,6 +235,11 @@ export class Market {
     }
     return this.worstAges.reduce((worst, sample) => Math.max(worst, sample[1]), 0)
   }
+}
+
+function unconfirmed(values) {
+  const at = values[F.last_trade_time_ms] || values[F.exchange_timestamp_ms]
+  return at > 0 ? `not confirmed: last known value is of ${dayText(at)} ${clockText(at)}` : "not confirmed yet"
 }
 
 // Numbers of one instrument by column name, NaN where nothing may be shown.

@@ -87,7 +87,7 @@ class Page {
   text(text) {
     const message = JSON.parse(text)
     if (message.type === "welcome") this.market.welcome(message)
-    else if (message.type === "state") this.market.state(message)
+    else if (message.type === "state") this.market.state(message, this.now())
     else if (message.type === "error") this.message = message.message
     this.draw()
   }
@@ -207,6 +207,7 @@ class Page {
       get rows() { return page.tables().reduce((sum, table) => sum + table.entries.length, 0) },
       get sessionLost() { return page.sessionLost },
       get tables() { return page.tables() },
+      text: (name) => page.bar(`[data-td="${name}"]`)?.textContent,
     }
   }
 }

@@ -172,7 +172,7 @@ export class Table {
   }
 
   ageText(entry, value) {
-    if (entry.mode === "closed") return yyyymmddText(entry.market.values[F.official_date])
+    if (entry.mode === "closed") return `close ${yyyymmddText(entry.market.values[F.official_date])}`
     if (!(value > 0)) return BLANK
     const age = (this.marketNow - value) / 1000
     return age < 5 ? "now" : elapsed(age)
@@ -211,7 +211,7 @@ export class Table {
     const rows = this.tabulator.rowManager.getDisplayRows()
     const sign = sort.dir === "asc" ? 1 : -1
     const wrong = rows.some((row, i) => i > 0 && sign * (key(row) - key(rows[i - 1])) < 0)
-    if (wrong) this.tabulator.rowManager.refreshActiveData("sort", false, true)
+    if (wrong) this.tabulator.modules.sort.refreshSort()
   }
 
   filter(text) {

@@ -1,0 +1,105 @@
+"""Fixtures for tests that look at the screen: a browser, a fake desk's pages, and the client's own modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+
+import tapedeck.views
+from tests.fake_relay import FakeDesk, FakeRelay, make_instruments
+from tests.page_support import Served
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+JS = Path(tapedeck.views.__file__).parent / "js"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def relay(request: pytest.FixtureRequest) -> FakeRelay:
+    """A relay of 50 instruments, or as many as the test asks for by indirect parameter."""
+    return FakeRelay(FakeDesk(make_instruments(getattr(request, "param", 50))))
+
+
+@pytest.fixture
+def served(relay: FakeRelay) -> Iterator[Served]:
+    server = Served(relay)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def open_page(browser: Browser, served: Served) -> Iterator[Callable[..., Page]]:
+    """Opens the page and waits until it is live; at the end no console may have complained.
+
+    `clock=True` puts the page's time into the test's hands (`page.clock`). The network outside the desk is cut.
+    `expect` names complaints that belong to the test, such as a websocket that is refused on purpose.
+    """
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+    expected: list[str] = []
+
+    def cut(route: Route) -> None:
+        inside = route.request.url.startswith((served.url, "blob:", "data:"))
+        if not inside:
+            complaints.append(f"asked for {route.request.url}")
+        route.continue_() if inside else route.abort()
+
+    def open_(
+        *,
+        width: int = 1440,
+        height: int = 900,
+        clock: bool = False,
+        live: bool = True,
+        expect: tuple[str, ...] = (),
+    ) -> Page:
+        expected.extend(expect)
+        context = browser.new_context(viewport={"width": width, "height": height})
+        contexts.append(context)
+        context.set_default_timeout(15_000)
+        context.route("**/*", cut)
+        page = context.new_page()
+        if clock:
+            page.clock.install()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+        page.goto(served.url)
+        if live:
+            page.wait_for_function("window.__tapedeck?.state === 'live' && window.__tapedeck.rows > 0")
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert [said for said in complaints if not any(part in said for part in expected)] == []
+
+
+@pytest.fixture
+def javascript(browser: Browser) -> Iterator[Page]:
+    """An empty page in which `import("http://js.test/format.js")` gives the client's own modules."""
+    context = browser.new_context()
+    page = context.new_page()
+
+    def serve(route: Route) -> None:
+        name = route.request.url.rsplit("/", 1)[1]
+        route.fulfill(
+            body=(JS / name).read_text(encoding="utf-8"),
+            headers={"content-type": "text/javascript", "access-control-allow-origin": "*"},
+        )
+
+    page.route("http://js.test/**", serve)
+    yield page
+    context.close()
