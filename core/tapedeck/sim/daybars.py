@@ -31,10 +31,8 @@ def estimated_day(days: Days, share: int | None, index: Index | None, number: in
         sigma = float(np.hypot(stock.beta * market, daily.sigma_own[number, share]))
         tick = float(daily.tick[number, share])
         out["volume"] = daily.volume[number, share]
-        low, high = (
-            float(bound[0] * tick)
-            for bound in circuit(daily.previous[number, share : share + 1], daily.tick[number, share : share + 1])
-        )
+        bounds = circuit(daily.previous[number, [share]], daily.tick[number, [share]])
+        low, high = (float(bound[0] * tick) for bound in bounds)
         name = stock.instrument_token
     elif index is not None:
         opened, closed = index_open_close(daily, index, number)

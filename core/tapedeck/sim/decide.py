@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tapedeck.sim.noise import PATTERNS, Bank, Rows, bell, key, level_of, mixed, uniform
+from tapedeck.sim.noise import PATTERNS, Bank, Rows, key, level_of, mixed, uniform
 from tapedeck.sim.plan import Course, DayPlan
 from tapedeck.sim.timeline import MATCHED_WITHIN, Hours
 
@@ -78,8 +78,7 @@ def _continuous(plan: DayPlan, hours: Hours, token: Array, rate: Array) -> tuple
     inside = shape > 0
     level = level_of(np.minimum(rate[:, None] * np.sqrt(shape), 0.97))
     pattern = np.where(inside, Rows.ACTIVE + level * PATTERNS + _chosen(plan, 6, token), Rows.SILENT)
-    noise = mixed(key(plan.seed, 7, plan.ordinal), token[:, None], np.arange(len(shape))[None, :])
-    return pattern, shape * np.exp(0.45 * bell(noise))
+    return pattern, plan.volume_weights(hours, token)
 
 
 def _entry(plan: DayPlan, hours: Hours, token: Array, rate: Array, pattern: Array, mine: Array) -> None:

@@ -91,7 +91,8 @@ class Lister:
         previous_close = self.option_closes(chosen, n - 1)
         previous = np.maximum(np.rint(previous_close / tick), 1.0)
         low, high, _ = self.contract_limits(chosen)
-        rate, lots = activity.options(self.universe, chosen, self._spots(chosen, self.daily.open[n]), day)
+        spot = self._spots(chosen, self.daily.open[n])
+        rate, lots = activity.options(self.universe, chosen, spot, day)
         decided = decide(
             self.plan, [sessions.class_of(bare(c), day) for c in chosen], token, rate, self._noisy(lots, token)
         )
@@ -110,7 +111,8 @@ class Lister:
         return self._rows(
             ["option"] * len(chosen), token, tick=tick, lot=np.array([c.lot for c in chosen]),
             low=low, high=high, previous=previous.astype(np.int64),
-            half=1e-3 + 0.03 * (1.0 - np.minimum(rate, 1.0)) ** 6,
+            # The spread of a costly option is that of its time value, not of what it is worth anyway.
+            half=(1e-3 + 0.03 * (1.0 - np.minimum(rate, 1.0)) ** 6) * np.minimum(1.0, 0.004 * spot / previous_close),
             pattern=decided.pattern, volume=decided.volume, oi_start=self._oi(chosen, n),
             oi_end=self._oi(chosen, n + 1), levels=levels,
         )  # fmt: skip

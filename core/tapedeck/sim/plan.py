@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tapedeck.sim.noise import BRIDGES, SECONDS, Bank, generator, key, mixed
+from tapedeck.sim.noise import BRIDGES, SECONDS, Bank, bell, generator, key, mixed
 from tapedeck.sim.prices import Daily, sectors
 from tapedeck.sim.timeline import Hours, Timeline, build_timeline
 from tapedeck.sim.universe import Index, Universe
@@ -123,25 +123,26 @@ class DayPlan:
         opened, closed = daily.open[n][rows][:, None], daily.close[n][rows][:, None]
         pull = np.log(closed / opened) - walk[:, -1:]
         path = opened * np.exp(walk + self.clock * pull)
+        tokens = np.array([self.universe.stocks[r].instrument_token for r in rows])
         auction = np.array([self.universe.stocks[r].lot > 0 for r in rows])
         for cls, mine in (("cas", auction), ("other", ~auction)):
             if mine.any():
-                path[mine] = self._settled(path[mine], closed[mine], self.timeline.hours[cls])
+                path[mine] = self._settled(path[mine], closed[mine], self.timeline.hours[cls], tokens[mine])
         wander = np.zeros((len(rows), minutes + 1))
         np.cumsum(moves * np.sqrt(self.late), axis=1, out=wander[:, 1:])
         done = np.concatenate([[0.0], np.cumsum(self.late)])
         path *= np.exp(_AFTER_CLOSE * (wander - done * wander[:, -1:]))
         return self._before(path, daily.previous[n][rows][:, None], opened)
 
-    def _settled(self, path: Array, closed: Array, shares: Hours) -> Array:
+    def _settled(self, path: Array, closed: Array, shares: Hours, tokens: Array) -> Array:
         """The path moved so that the close is the average of the last half hour, where there is no auction."""
         if shares.closing:
             return path
         last = shares.last // 60
         window = min(VWAP_SECONDS // 60, max((last - shares.first // 60) // 3, 1))
-        weight = self.volume_shape(shares)[last - window : last]
+        weight = self.volume_weights(shares, tokens)[:, last - window : last]
         middle = 0.5 * (path[:, last - window : last] + path[:, last - window + 1 : last + 1])
-        average = np.cumsum(middle * weight, axis=1)[:, -1:] / weight.cumsum()[-1]
+        average = np.cumsum(middle * weight, axis=1)[:, -1:] / np.cumsum(weight, axis=1)[:, -1:]
         ramp = np.clip((np.arange(path.shape[1]) - (last - 2 * window)) / window, 0.0, 1.0)
         path = path * (1.0 + (closed / average - 1.0) * ramp)
         path[:, last + 1 :] = closed
@@ -201,6 +202,12 @@ class DayPlan:
     def volume_shape(self, hours: Hours) -> Array:
         """Relative volume of each minute of a class's continuous trading; zero elsewhere."""
         return smile(hours, self.timeline.minutes, 2.2, 1.4)
+
+    def volume_weights(self, hours: Hours, token: Array) -> Array:
+        """The same for each instrument, with its own ups and downs, (rows, minutes)."""
+        shape = self.volume_shape(hours)
+        noise = mixed(key(self.seed, 7, self.ordinal), token[:, None], np.arange(len(shape))[None, :])
+        return shape * np.exp(0.45 * bell(noise))
 
 
 def smile(hours: Hours, minutes: int, at_open: float, at_close: float) -> Array:

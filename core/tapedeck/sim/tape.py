@@ -22,6 +22,8 @@ Array = np.ndarray[Any, Any]
 STEP_NS = SECOND // 4
 #: A latent price this close below a tick counts as on it, so that rounding errors do not move a quote.
 _EDGE = 1e-7
+#: A latent price within so many ticks of a circuit limit is locked there.
+_LOCKED = 0.5
 
 
 def steps_of(token: Array) -> Array:
@@ -105,12 +107,18 @@ class Minutes(NamedTuple):
 
 
 def quotes(level: Array, half: Array, low: Array, high: Array) -> tuple[Array, Array]:
-    """Best bid and ask in ticks around latent prices; a side beyond its circuit limit is 0 (bid) or -1 (ask)."""
+    """Best bid and ask in ticks around latent prices.
+
+    At its upper limit a price has no sellers (ask -1), at its lower one no buyers (bid 0): all others wait at the
+    limit.
+    """
     inside = np.clip(level, low, high)
     gap = inside * half
     bid = np.floor(inside - gap + _EDGE).astype(np.int64)
     ask = np.floor(inside + gap + _EDGE).astype(np.int64) + 1
-    return np.where(bid < low, 0, bid), np.where(ask > high, -1, ask)
+    top, bottom = level >= high - _LOCKED, level <= low + _LOCKED
+    bid = np.where(top, high, np.where(bottom | (bid < low), 0, bid))
+    return bid, np.where(top | (ask > high), -1, np.where(bottom, low, ask))
 
 
 def trade_prices(level: Array, code: Array, half: Array, low: Array, high: Array) -> Array:
@@ -120,9 +128,10 @@ def trade_prices(level: Array, code: Array, half: Array, low: Array, high: Array
     inside = np.clip(level, low, high)
     gap = inside * half
     price = np.floor(inside + np.where(ask, gap, -gap) + _EDGE).astype(np.int64) + ask
-    exact = code == EXACT
-    if exact.any():
-        price = np.where(exact, np.rint(level).astype(np.int64), price)
+    special = (code == EXACT) | (level >= high - _LOCKED) | (level <= low + _LOCKED)
+    if special.any():
+        locked = np.where(level >= high - _LOCKED, high, np.where(level <= low + _LOCKED, low, price))
+        price = np.where(code == EXACT, np.rint(level).astype(np.int64), locked)
     return np.clip(price, low, high)
 
 
