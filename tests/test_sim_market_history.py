@@ -143,7 +143,7 @@ def test_estimated_day_bars_look_like_summed_ones() -> None:
         return float(np.median(np.log(bars["high"] / bars["low"])))
 
     old = fetched(RELIANCE, "day", "2025-01-01 00:00", "2025-08-25 00:00", "2026-11-23 10:00")
-    new = fetched(RELIANCE, "day", "2025-09-01 00:00", "2026-01-30 00:00", "2026-11-23 10:00")
+    new = fetched(RELIANCE, "day", "2025-12-01 00:00", "2026-04-30 00:00", "2026-11-23 10:00")
     assert 0.6 < reach(old) / reach(new) < 1.7
     assert 0.5 < np.median(old["volume"]) / np.median(new["volume"]) < 2.0
 

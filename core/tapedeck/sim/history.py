@@ -9,7 +9,7 @@ prints of the post-close session have bars of their own. A minute without a trad
 from __future__ import annotations
 
 import threading
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from datetime import date
 from typing import Any, Generic, TypeVar
@@ -37,7 +37,7 @@ V = TypeVar("V")
 MINUTE_DAYS = 250
 #: Day bars from here on are summed up from their trades, older ones estimated: late enough to be quick, early
 #: enough that a bar within `MINUTE_DAYS` of any plausible day does not change as time goes by.
-SUMMED_FROM = date(2025, 9, 1)
+SUMMED_FROM = date(2025, 11, 3)
 #: Whole days of minutes (20 kB each), day bars, and index paths (1 MB each) kept.
 _MINUTES, _DAYS, _PATHS = 1000, 60_000, 4
 
@@ -103,8 +103,7 @@ class History:
         if contract is not None:
             first = max(first, contracts.listed_from(self._universe, contract))
             last = min(last, contract.expiry)
-        begin, end = bisect_right(days, first), bisect_right(days, last)
-        begin -= int(begin > 0 and days[begin - 1] == first)
+        begin, end = bisect_left(days, first), bisect_right(days, last)
         if interval != "day":
             begin = max(begin, self._today(now_ns) - MINUTE_DAYS)
         return range(begin, end)
@@ -114,26 +113,26 @@ class History:
         return bisect_right(self._days.daily.days, ist_date(now_ns)) - 1
 
     def _day_part(self, token: int, contract: Contract | None, interval: str, number: int, now_ns: int) -> Array:
-        timeline = self._days.timeline(self._days.daily.days[number])
         if interval == "day":
-            return self._day_bar(token, contract, number, timeline, now_ns)
+            return self._day_bar(token, contract, number, now_ns)
+        timeline = self._days.timeline(self._days.daily.days[number])
         minutes = self._minute_bars(token, contract, number, timeline, now_ns)
         return regrouped(minutes, self._hours(token, contract, timeline), timeline, INTERVALS[interval] // 60)
 
-    def _day_bar(self, token: int, contract: Contract | None, number: int, timeline: Timeline, now_ns: int) -> Array:
-        running = now_ns < timeline.start_ns + timeline.minutes * MINUTE
-        kept = None if running else self._bars.get((token, number))
-        if kept is not None:
+    def _day_bar(self, token: int, contract: Contract | None, number: int, now_ns: int) -> Array:
+        today, days = self._today(now_ns), self._days.daily.days
+        if number < today and (kept := self._bars.get((token, number))) is not None:
             return kept
-        today = self._today(now_ns)
-        summed = min(today - MINUTE_DAYS, bisect_right(self._days.daily.days, SUMMED_FROM) - 1)
+        summed = min(today - MINUTE_DAYS, bisect_left(days, SUMMED_FROM))
         if number < summed and contract is None:
             bar = estimated_day(self._days, self._share.get(token), self._index.get(token), number)
-        else:
-            minutes = self._minute_bars(token, contract, number, timeline, now_ns, folded=False)
-            bar = _one_bar(minutes, ist_midnight(timeline.day))
-            if len(bar) and not running:
-                self._official(bar, token, contract, number)
+            return self._bars.put((token, number), bar)
+        timeline = self._days.timeline(days[number])
+        running = now_ns < timeline.start_ns + timeline.minutes * MINUTE
+        minutes = self._minute_bars(token, contract, number, timeline, now_ns, folded=False)
+        bar = _one_bar(minutes, ist_midnight(timeline.day))
+        if len(bar) and not running:
+            self._official(bar, token, contract, number)
         return bar if running else self._bars.put((token, number), bar)
 
     def _official(self, bar: Array, token: int, contract: Contract | None, number: int) -> None:

@@ -96,6 +96,11 @@ class MarketDay:
             out[mine] = count(row[mine], after[mine]) > count(row[mine], before[mine])
         return out
 
+    def warm(self) -> None:
+        """Make all derivatives now (half a second) instead of when one is first asked for."""
+        for part in range(len(self._blocks)):
+            self._block(part)
+
     def _at(self, tokens: Sequence[int] | Array, market_ns: int, place: Array | None = None) -> tuple[Array, Array]:
         """Places of tokens, and the last second of the day whose events each of them has seen."""
         if place is None:
