@@ -78,6 +78,7 @@ def test_chains_surround_the_open_with_calls_and_puts() -> None:
         near = sorted(k for e, k in calls if e == date(2026, 11, 23))
         assert near[0] < price < near[-1]
         assert len(set(np.diff(near))) == 1
+        assert all(isinstance(k, float) for _, k in calls)
 
 
 def test_tokens_stay_with_their_contract_and_spell_it_out() -> None:

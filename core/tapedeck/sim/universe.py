@@ -128,7 +128,7 @@ def load_universe() -> Universe:
         history_from=data["history_from"],
         stocks=stocks,
         indices=tuple(_index(row, stocks, place) for row in data["indices"]),
-        chains=tuple(Chain(name, **row) for name, row in data["chains"].items()),
+        chains=tuple(Chain(name, **(row | {"step": float(row["step"])})) for name, row in data["chains"].items()),
         vix_token=vix["instrument_token"],
         vix_name=vix["tradingsymbol"],
         vix_mean=float(vix["mean"]),
