@@ -127,6 +127,24 @@ def test_the_cached_packet_of_an_earlier_day_is_dated_and_one_of_today_is_live()
     assert hub.quote("NSE:INFY")["last_price"] == 1400.0
 
 
+def test_an_unconfirmed_value_is_given_as_the_dated_old_close_on_a_living_feed_only():
+    hub, clock = open_hub(NOW)
+    hub.publish(tick(INFY, 1399.0, at(THURSDAY, "15:29:30"), close=1390.0))
+    row = marked(hub, INFY)
+    assert (row["last_price"], row["official_close"], str(row["official_date"])) == (None, 1390.0, "2026-11-18")
+    clock.advance(6)
+    row = marked(hub, INFY)
+    assert (row["last_price"], row["official_close"], row["official_date"]) == (None, None, None)
+
+
+def test_a_day_without_a_trade_yet_has_no_open_high_low_or_average():
+    hub, _ = open_hub(NOW)
+    hub.publish(tick(INFY, 1399.0, NOW, open=0.0, high=0.0, low=0.0, average_traded_price=0.0, volume_traded=0))
+    row = hub.quote("NSE:INFY")
+    assert [row[name] for name in ("open", "high", "low", "average_traded_price")] == [None] * 4
+    assert (row["last_price"], row["volume_traded"]) == (1399.0, 0)
+
+
 @pytest.mark.parametrize(
     ("instrument", "stamp", "live"),
     [

@@ -120,11 +120,20 @@ def test_the_desks_own_reason_is_shown_when_it_gives_one(script: Script) -> None
     assert script.add(1.2, "state", script.relay.state()).look(1.2).play()[-1]["why"] == "exchange answered 503"
 
 
-def test_what_is_not_confirmed_is_blank_while_its_neighbour_is_live(script: Script) -> None:
+def test_what_is_not_confirmed_shows_its_dated_close_alone_while_its_neighbour_is_live(script: Script) -> None:
     script.relay.rows["flags"][0] = HELD
+    script.relay.rows["official_close"][0] = 1530.0
     script.frame(1, SNAPSHOT).look(1).look(1, "NSE:TCS")
     _, infy, tcs = script.play()
-    assert (infy["mode"], infy["last"], tcs["mode"]) == ("blank", None, "live")
+    assert (infy["mode"], infy["last"], infy["high"], tcs["mode"]) == ("closed", 1530.0, None, "live")
+    assert infy["why"] == "not confirmed: last known value is of 23 Nov 09:59:59"
+
+
+def test_what_is_not_confirmed_and_has_no_official_close_is_blank(script: Script) -> None:
+    script.relay.rows["flags"][0] = HELD
+    script.relay.rows["official_close"][0] = float("nan")
+    infy = script.frame(1, SNAPSHOT).look(1).play()[-1]
+    assert (infy["mode"], infy["last"]) == ("blank", None)
     assert infy["why"] == "not confirmed: last known value is of 23 Nov 09:59:59"
 
 

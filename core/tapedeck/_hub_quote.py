@@ -10,7 +10,7 @@ import numpy as np
 
 from tapedeck._hub_table import FRESH_TTL
 from tapedeck.clock import SECOND, to_ist
-from tapedeck.schema import Instrument
+from tapedeck.schema import UNTRADED_PRICES, Instrument
 from tapedeck.sessions import Phase
 
 #: What a state of the feed means for a reader, where the feed gave no reason of its own.
@@ -110,7 +110,9 @@ def quote_row(
     row |= {name: _price(shown, name) for name in _PRICES}
     row |= {name: _whole(shown, name) for name in _WHOLE}
     row["depth"] = _book(depth) if fresh and depth is not None else None
-    row |= _official(official) if not phase.held else {"official_close": None, "official_date": None}
+    # On a living feed a value that is not known to be of today is shown as what it is: an old close, with its date.
+    dated = not phase.held or (tick is not None and not confirmed and not feed.why_blank())
+    row |= _official(official) if dated else {"official_close": None, "official_date": None}
     return row
 
 
@@ -126,7 +128,9 @@ def _reason(tick: np.void | None, feed: FeedView, phase: Phase, confirmed: bool)
 
 
 def _price(tick: np.void | None, name: str) -> float | None:
-    return None if tick is None or math.isnan(tick[name]) else float(tick[name])
+    if tick is None or math.isnan(tick[name]) or (name in UNTRADED_PRICES and tick[name] == 0):
+        return None
+    return float(tick[name])
 
 
 def _whole(tick: np.void | None, name: str) -> int | None:

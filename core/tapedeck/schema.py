@@ -58,6 +58,9 @@ CANDLE = np.dtype(
     ]
 )
 
+#: Kite sends 0 in these before the first trade of the day: there is no such price yet.
+UNTRADED_PRICES = ("average_traded_price", "open", "high", "low")
+
 MODE_LTP, MODE_QUOTE, MODE_FULL = 0, 1, 2
 
 #: Kite's names of the modes, in rank order: a listener who wants more wins.

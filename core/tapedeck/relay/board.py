@@ -118,7 +118,7 @@ class Board:
     def _encode(self, slots: np.ndarray, phase: np.ndarray, held: np.ndarray) -> None:
         view = self._hub.view(slots)
         price, when = np.full(len(slots), np.nan), np.full(len(slots), np.nan)
-        idle = np.flatnonzero(~held)
+        idle = np.flatnonzero(~(held & view.confirmed))
         if len(idle):
             price[idle], when[idle] = self._hub.official(slots[idle], view.ticks[idle])
         rows = encode_records(

@@ -17,6 +17,7 @@ import numpy as np
 
 from tapedeck.errors import FrameError
 from tapedeck.feed import STATES
+from tapedeck.schema import UNTRADED_PRICES
 from tapedeck.sessions import PHASES, Phase
 
 MAGIC = b"TDK1"
@@ -136,6 +137,8 @@ def encode_records(
     records["mode"] = ticks["mode"]
     for name in _PRICES:
         records[name] = ticks[name]
+    for name in UNTRADED_PRICES:
+        records[name][records[name] == 0] = np.nan
     for name in _WHOLE:
         records[name] = np.where(ticks[name] < 0, np.nan, ticks[name])
     for name in ("last_trade_time", "exchange_timestamp"):

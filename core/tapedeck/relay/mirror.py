@@ -163,7 +163,8 @@ class Mirror:
         numbers: dict[str, Any] = {
             name: None if row is None or math.isnan(row[name]) else float(row[name]) for name in FIELDS
         }
-        official = {} if held else {name: numbers[name] for name in ("official_close", "official_date")}
+        dated = row is not None and (not held or not (row["flags"] & CONFIRMED or self.why_blank(now)))
+        official = {name: numbers[name] for name in ("official_close", "official_date")} if dated else {}
         blank: dict[str, Any] = dict.fromkeys(FIELDS)
         return {
             "instrument_token": token,

@@ -218,7 +218,10 @@ export class Market {
       return {mode: "blank", reason: "no official price yet"}
     }
     if (verdict.state === "blank") return {mode: "blank", reason: verdict.reason}
-    if (!(row.flags & CONFIRMED)) return {mode: "blank", reason: unconfirmed(row.values)}
+    if (!(row.flags & CONFIRMED)) {
+      const old = row.values[F.official_close] > 0
+      return {mode: old ? "closed" : "blank", reason: unconfirmed(row.values)}
+    }
     return {mode: verdict.state, reason: verdict.state === "late" ? "feed is late" : ""}
   }
 
@@ -251,8 +254,9 @@ export function numbers(row, mode) {
   if (live) for (let i = 0; i < FIELDS.length; i++) out[FIELDS[i]] = v[i]
   if (mode === "closed") {
     out.last_price = v[F.official_close]
-    // The day's other numbers are shown only when they are of the very day the official price is dated.
-    if (yyyymmddOf(v[F.exchange_timestamp_ms]) === v[F.official_date]) {
+    // The day's other numbers are shown only when they are of the very day the official price is dated, and never
+    // beside live neighbours.
+    if (!(row.flags & HELD) && yyyymmddOf(v[F.exchange_timestamp_ms]) === v[F.official_date]) {
       for (const name of ["close", "open", "high", "low", "average_traded_price", "volume_traded"]) out[name] = v[F[name]]
     }
   }
