@@ -87,7 +87,7 @@ def open_page(browser: Browser, served: Served) -> Iterator[Callable[..., Page]]
     assert [said for said in complaints if not any(part in said for part in expected)] == []
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def javascript(browser: Browser) -> Iterator[Page]:
     """An empty page in which `import("http://js.test/format.js")` gives the client's own modules."""
     context = browser.new_context()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ class Served:
     def __init__(self, relay: FakeRelay, *, port: int = 0) -> None:
         self.relay = relay
         self.sessions = 0
+        self.pages: list[weakref.ref[Any]] = []
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(port,), name="served", daemon=True)
         self._thread.start()
@@ -33,7 +35,7 @@ class Served:
             {route: self._count(make) for route, make in app.build(self.relay.desk).items()},
             port=port, address="127.0.0.1", websocket_origin=[f"127.0.0.1:{port}"] if port else None,
             loop=self.loop, start=False, show=False, verbose=False, extra_patterns=self.relay.routes(),
-            check_unused_sessions_milliseconds=200, unused_session_lifetime_milliseconds=3000,
+            check_unused_sessions_milliseconds=200, unused_session_lifetime_milliseconds=2000,
         )  # fmt: skip
         self.server.start()
         self.relay.start()
@@ -44,7 +46,9 @@ class Served:
     def _count(self, make: Callable[[], Any]) -> Callable[[], Any]:
         def session() -> Any:
             self.sessions += 1
-            return make()
+            page = make()
+            self.pages.append(weakref.ref(page))
+            return page
 
         return session
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 
-import panel as pn
 import pytest
 from playwright.sync_api import Page
 
-from tapedeck.views.relay_client import RelayClient
 from tests.fake_relay import FakeDesk, FakeRelay, make_instruments
 from tests.page_support import Served, cell, digits_on_screen, flow, status, texts
 from tests.support import wait_until
@@ -346,17 +344,26 @@ def test_before_the_first_number_the_page_stands_and_then_says_what_it_waits_for
 
 
 def test_viewers_that_left_leave_nothing_behind(open_page: Open, served: Served, relay: FakeRelay) -> None:
-    def alive() -> int:
+    def forgotten() -> bool:
         gc.collect()
-        return sum(isinstance(thing, RelayClient | pn.widgets.Tabulator) for thing in gc.get_objects())
+        return all(page() is None for page in served.pages)
 
-    before = alive()
     pages = [open_page() for _ in range(3)]
     assert len(relay.listeners) == 3
+    assert not forgotten()
     for page in pages:
         page.close()
     wait_until(lambda: not relay.listeners)
-    wait_until(lambda: alive() <= before, timeout=20)
+    wait_until(forgotten, timeout=20, every=0.25)
+
+
+def test_a_resize_does_not_leave_the_browser_spinning(open_page: Open) -> None:
+    page = open_page()
+    for width in (1300, 1500):
+        page.set_viewport_size({"width": width, "height": 800})
+        flow(page, "(width) => __tapedeck.tables[0].view.el.clientWidth === width", width)
+        flow(page, "() => !__tapedeck.tables[0].view._resize_pending")
+    assert cell(page, "NSE:INFY", "last_price") == "1,525.00"
 
 
 def test_python_hears_nothing_while_numbers_change(open_page: Open, relay: FakeRelay) -> None:

@@ -71,11 +71,14 @@ function phaseTexts(market, marketNow) {
   }
   const sub = phase.sub ? ` (${phase.sub.replaceAll("_", " ")})` : ""
   const why = phase.reason ? `: ${phase.reason}` : ""
-  const left = (phase.until_ms - marketNow) / 1000
+  // The next market status when the desk names it, else the next phase, else the end of this part of it.
+  const until = phase.coarse_until_ms ?? phase.until_ms
+  const next = phase.coarse_next ?? phase.next
+  const left = (until - marketNow) / 1000
   const title = `NSE equity: ${phase.name}${sub}${why}, then ${phase.next} at ${clockText(phase.until_ms)} IST on ${dayText(phase.until_ms)}`
   return {
     phase: {text: phase.coarse, state: phase.coarse, title},
-    "phase-next": {text: `→ ${phase.next}`, title},
+    "phase-next": {text: next === phase.name && phase.sub ? phase.sub.replaceAll("_", " ") : `→ ${next}`, title},
     "phase-left": {text: left > 0 ? countdown(left) : "…", title},
   }
 }

@@ -14,7 +14,7 @@ const DRAW_MS = 250
 const THEME_KEY = "tapedeck.theme"
 
 // performance.now() that does not stand still while the machine sleeps: the wall clock shows the sleep.
-export function wakefulClock() {
+function wakefulClock() {
   let perf = performance.now()
   let wall = Date.now()
   let slept = 0

@@ -69,8 +69,16 @@ export class Table {
     if (toggled) this.view.tabulator.columnManager.redraw(true)
   }
 
+  // Panel 1.9.4 waits in a loop without a pause for the `load` of each stylesheet before it redraws after a
+  // resize, and a sheet that had loaded before it listened never says so: one core of the viewer, for ever.
+  settle() {
+    const sheets = this.view._initialized_stylesheets
+    for (const [url, loaded] of sheets ?? []) if (!loaded) sheets.set(url, true)
+  }
+
   draw(market, verdict, now) {
     if (!this.attach()) return
+    this.settle()
     this.market = market
     this.marketNow = market.marketNow(now)
     let changes = 0
@@ -147,6 +155,7 @@ export class Table {
       else element.textContent = text
       element.tapedeckText = text
       cell.value = entry.row.data[spec.field]
+      element.toggleAttribute("data-blank", text === BLANK)
     }
     if (spec.kind === "change" || spec.kind === "percent") colour(element, entry.numbers[spec.field])
     if (spec.field === "last_price" && entry.flash && this.flashing) flash(element, entry.flash)
@@ -186,6 +195,7 @@ export class Table {
     if (!entry || !spec) return ""
     const text = this.text(entry, spec)
     inner.element.tapedeckText = text
+    inner.element.toggleAttribute("data-blank", text === BLANK)
     if (spec.kind === "change" || spec.kind === "percent") colour(inner.element, entry.numbers[spec.field])
     return text
   }
