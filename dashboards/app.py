@@ -22,7 +22,10 @@ def build(desk: Desk) -> dict[str, Callable[[], Viewable]]:
     A closure, because Panel shows the repr of a `functools.partial` instead of calling it.
     """
     pn.extension("tabulator", notifications=False, disconnect_notification="", ready_notification="")
-    return {route: _session(desk, page) for route, page in PAGES.items()}
+    sessions = {route: _session(desk, page) for route, page in PAGES.items()}
+    for make in sessions.values():
+        make()  # once for nobody: what is made only once is made before a viewer waits for it
+    return sessions
 
 
 def _session(desk: Desk, page: Callable[[Desk], Viewable]) -> Callable[[], Viewable]:

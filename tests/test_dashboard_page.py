@@ -68,9 +68,16 @@ def test_the_page_is_the_shell_that_was_promised(open_page: Open, relay: FakeRel
     page.get_by_text("Market closed: official prices, dated").wait_for()
 
 
-@pytest.mark.parametrize("width", [1280, 1440, 2560])
-def test_bars_and_columns_fit_at_every_width(open_page: Open, width: int) -> None:
-    page = open_page(width=width, height=800)
+def test_bars_and_columns_fit_at_every_width(open_page: Open) -> None:
+    page = open_page(width=2560)
+    for width in (2560, 1280, 1440):
+        page.set_viewport_size({"width": width, "height": 800})
+        flow(page, "(width) => __tapedeck.tables[0].entries[0].row.element.clientWidth > width - 16", width)
+        check_widths(page, width)
+
+
+def check_widths(page: Page, width: int) -> None:
+    """Nothing is cut off, and the columns for wide screens are there when they should be."""
     overflow = page.evaluate(
         """() => {
           const out = []
@@ -88,13 +95,6 @@ def test_bars_and_columns_fit_at_every_width(open_page: Open, width: int) -> Non
         "() => __tapedeck.tables[0].tabulator.columnManager.columnsByIndex.filter((c) => c.visible).map((c) => c.field)"
     )
     assert ("total_buy_quantity" in shown) == (width == 2560)
-    filled = page.evaluate(
-        """() => {
-          const table = __tapedeck.tables[0]
-          return [table.entries[0].row.element.getBoundingClientRect().width, innerWidth]
-        }"""
-    )
-    assert filled[0] >= filled[1] - 16
 
 
 def test_pre_open_becomes_live_on_screen_without_reload(open_page: Open, relay: FakeRelay, served: Served) -> None:
