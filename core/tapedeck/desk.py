@@ -138,6 +138,7 @@ class Desk:
         self._instruments_day: Any = None
         self._asked: dict[int, float] = {}
         self._asked_lock = threading.Lock()
+        self._fetching = threading.Lock()
         self._ending = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="tapedeck-keeper", daemon=True)
         self._started = False
@@ -336,7 +337,7 @@ class Desk:
         if source != self.hub.source:
             # Before the first frame of the new source: its first packets must find their instruments.
             if self.hub.source:
-                self._fetch_instruments()
+                self._fetch_instruments(source_changed=True)
             self.hub.open_source(source, self.instruments)
 
     def _in_session(self) -> bool:
@@ -374,7 +375,12 @@ class Desk:
         # Kite makes the day's file between 07:30 and 08:30; before that yesterday's is the newest there is.
         return self._instruments_day != today and to_ist(now).hour * 60 + to_ist(now).minute >= 8 * 60 + 30
 
-    def _fetch_instruments(self) -> bool:
+    def _fetch_instruments(self, *, source_changed: bool = False) -> bool:
+        """Whether there are new ones; the feed's thread (a new source) and the keeper's (a new day) take turns."""
+        with self._fetching:
+            return (source_changed or self._instruments_due()) and self._fetch_due()
+
+    def _fetch_due(self) -> bool:
         try:
             data, as_of = self.exchange.fetch_instruments(ist_date(self.clock.now()))
         except TapedeckError as failed:
