@@ -72,7 +72,8 @@ def test_bars_and_columns_fit_at_every_width(open_page: Open) -> None:
     page = open_page(width=2560)
     for width in (2560, 1280, 1440):
         page.set_viewport_size({"width": width, "height": 800})
-        flow(page, "(width) => __tapedeck.tables[0].entries[0].row.element.clientWidth > width - 16", width)
+        fits = "(width) => Math.abs(__tapedeck.tables[0].entries[0].row.element.clientWidth - width) < 16"
+        flow(page, fits, width)
         check_widths(page, width)
 
 
@@ -122,6 +123,32 @@ def test_a_feed_that_dies_blanks_every_number_and_says_why(open_page: Open, rela
     assert {row["last_price"] for row in data} == {None}
     relay.feed_age = 0.2
     flow(page, SHOWS, ["NSE:INFY", "last_price", "1,525.00"])
+
+
+def test_a_change_that_rounds_to_nothing_has_no_colour(open_page: Open, relay: FakeRelay) -> None:
+    page = open_page()
+    relay.publish("NSE:INFY", last_price=100_000.0, close=100_001.0)
+    flow(page, SHOWS, ["NSE:INFY", "percent", "0.00%"])
+    directions = """() => __tapedeck.tables[0].entries[0].row.cells
+      .filter((c) => ["change", "percent"].includes(c.column.field)).map((c) => c.element.dataset.direction)"""
+    assert page.evaluate(directions) == ["down", ""]
+
+
+def test_the_closing_auction_is_named_while_prices_stand(open_page: Open, relay: FakeRelay) -> None:
+    page = open_page()
+    relay.mark(phase="CLOSING_AUCTION")
+    page.get_by_text("Closing auction: last prices stand until they are matched").wait_for()
+    assert cell(page, "NSE:INFY", "last_price") == "1,525.00"
+
+
+def test_outside_the_session_the_official_price_is_dated(open_page: Open, relay: FakeRelay) -> None:
+    page = open_page()
+    relay.mark(held=False, phase="CLOSED")
+    flow(page, SHOWS, ["NSE:INFY", "last_trade_time_ms", "close 23 Nov"])
+    assert cell(page, "NSE:INFY", "last_price") == "1,525.00"
+    assert cell(page, "NSE:INFY", "bid_price") == "—"
+    mode = "() => __tapedeck.tables[0].entries[0].row.element.dataset.mode"
+    assert page.evaluate(mode) == "closed"
 
 
 def test_login_required_is_named_on_the_badge(open_page: Open, relay: FakeRelay) -> None:

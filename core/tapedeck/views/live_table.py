@@ -31,7 +31,7 @@ class LiveColumn(NamedTuple):
 #: The watchlist's columns. `kind` names the writer in `js/table.js`.
 WATCHLIST: tuple[LiveColumn, ...] = (
     LiveColumn("symbol", "Symbol", "text", 124),
-    LiveColumn("name", "Name", "text", 120),
+    LiveColumn("name", "Name", "text", 100),
     LiveColumn("last_price", "Last", "price", 92, hint="last traded price, rupees"),
     LiveColumn("change", "Chg", "change", 80, hint="last price less previous close"),
     LiveColumn("percent", "Chg %", "percent", 74, hint="change in per cent of the previous close"),
@@ -48,7 +48,7 @@ WATCHLIST: tuple[LiveColumn, ...] = (
     LiveColumn("last_traded_quantity", "LTQ", "quantity", 76, 1760, "size of the last trade"),
     LiveColumn("total_buy_quantity", "Buyers", "quantity", 84, 1760, "all pending buy orders"),
     LiveColumn("total_sell_quantity", "Sellers", "quantity", 84, 1760, "all pending sell orders"),
-    LiveColumn("last_trade_time_ms", "Age", "age", 92, hint="time since the last trade; the date of an official close"),
+    LiveColumn("last_trade_time_ms", "Age", "age", 88, hint="time since the last trade; the date of an official close"),
 )
 
 #: Asked by Tabulator whenever it makes a cell anew; the client then knows what to show.
@@ -111,7 +111,9 @@ def _definitions(columns: tuple[LiveColumn, ...]) -> list[dict[str, Any]]:
             "tooltip": _TOOLTIP,
             "resizable": False,
         }
-        if not text:
+        if text:
+            definition |= {"formatter": "plaintext"}
+        else:
             definition |= {"formatter": _CELL_TEXT, "sorter": "number", "headerSortStartingDir": "desc"}
             definition["sorterParams"] = {"alignEmptyValues": "bottom"}
         definitions.append(definition)

@@ -1,6 +1,6 @@
 // The app bar, the tile's header and the status strip: elements marked data-key / data-field / data-td.
 
-import {BLANK, change, clockText, countdown, dayText, percent, price, whole, yyyymmddText} from "./format.js"
+import {BLANK, change, clockText, countdown, dayText, directionOf, percent, price, whole, yyyymmddText} from "./format.js"
 import {F} from "./wire.js"
 import {numbers} from "./market.js"
 
@@ -39,8 +39,9 @@ function drawTile(tile, market, verdict) {
   if (tile.title !== title) tile.title = title
   for (const element of tile.querySelectorAll("[data-field]")) {
     const field = element.dataset.field
-    write(element, view.mode === "loading" ? "" : WRITERS[field](shown, row))
-    const direction = shown.change > 0 ? "up" : shown.change < 0 ? "down" : ""
+    const text = view.mode === "loading" ? "" : WRITERS[field](shown, row)
+    write(element, text)
+    const direction = directionOf(text)
     if (field !== "last_price" && element.dataset.direction !== direction) element.dataset.direction = direction
   }
 }
@@ -106,6 +107,9 @@ function notice(market, verdict, marketNow) {
     return {text: `Numbers are blank: ${verdict.reason}`, state: "warn"}
   }
   if (verdict.state === "late" && !allClosed(market)) return {text: "Feed is late", state: "warn"}
+  if (verdict.state === "live" && market.anyIn("CLOSING_AUCTION")) {
+    return {text: "Closing auction: last prices stand until they are matched", state: "quiet"}
+  }
   const phase = mainPhase(market)
   if (phase?.coarse === "CLOSED" && Number.isFinite(marketNow)) {
     const why = phase.reason ? ` (${phase.reason})` : ""

@@ -41,6 +41,9 @@ export function fixed(value, places) {
 
 const signed = (text) => (text[0] === MINUS || !/[1-9]/.test(text) ? text : "+" + text)
 
+// What a change is coloured by: the sign that is shown, so that 0.00 has no colour.
+export const directionOf = (text) => (text[0] === "+" ? "up" : text[0] === MINUS ? "down" : "")
+
 export const price = (value, tick = 0.05) => (absent(value) ? BLANK : fixed(value, decimals(tick)))
 export const change = (value, tick = 0.05) => (absent(value) ? BLANK : signed(fixed(value, decimals(tick))))
 export const percent = (value, places = 2) => (absent(value) ? BLANK : signed(fixed(value, places)) + "%")

@@ -225,6 +225,11 @@ export class Market {
     return {mode: verdict.state, reason: verdict.state === "late" ? "feed is late" : ""}
   }
 
+  anyIn(phase) {
+    for (const row of this.rows.values()) if (row.phase === phase) return true
+    return false
+  }
+
   framesPerSecond(now) {
     const recent = this.frameTimes.filter((t) => t > now - 5000)
     return recent.length > 1 ? (recent.length - 1) / Math.max(1, (now - recent[0]) / 1000) : recent.length

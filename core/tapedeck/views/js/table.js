@@ -4,7 +4,7 @@
 // in the document. Rows outside Tabulator's virtual window are painted when they scroll in. This relies on
 // internals of Tabulator 6.4 (rowManager.rows, row.cells, modules.sort), watched by a browser test.
 
-import {BLANK, change, elapsed, percent, price, quantity, whole, yyyymmddText} from "./format.js"
+import {BLANK, change, directionOf, elapsed, percent, price, quantity, whole, yyyymmddText} from "./format.js"
 import {F} from "./wire.js"
 import {numbers} from "./market.js"
 
@@ -157,7 +157,7 @@ export class Table {
       cell.value = entry.row.data[spec.field]
       element.toggleAttribute("data-blank", text === BLANK)
     }
-    if (spec.kind === "change" || spec.kind === "percent") colour(element, entry.numbers[spec.field])
+    if (spec.kind === "change" || spec.kind === "percent") colour(element, text)
     if (spec.field === "last_price" && entry.flash && this.flashing) flash(element, entry.flash)
   }
 
@@ -196,7 +196,7 @@ export class Table {
     const text = this.text(entry, spec)
     inner.element.tapedeckText = text
     inner.element.toggleAttribute("data-blank", text === BLANK)
-    if (spec.kind === "change" || spec.kind === "percent") colour(inner.element, entry.numbers[spec.field])
+    if (spec.kind === "change" || spec.kind === "percent") colour(inner.element, text)
     return text
   }
 
@@ -249,8 +249,8 @@ export class Table {
   }
 }
 
-function colour(element, value) {
-  const direction = value > 0 ? "up" : value < 0 ? "down" : ""
+function colour(element, text) {
+  const direction = directionOf(text)
   if (element.dataset.direction !== direction) element.dataset.direction = direction
 }
 
