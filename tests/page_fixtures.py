@@ -20,8 +20,9 @@ ARGUMENTS = (
 JS = Path(tapedeck.views.__file__).parent / "js"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Headless Chromium. Not for the whole session: while it is there, nobody else can `asyncio.run`."""
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         yield chromium
