@@ -219,7 +219,9 @@ def test_at_a_change_of_phase_every_record_of_that_class_is_sent_and_the_state_a
     states = texts(viewer, "state")
     assert len(states) == 1
     assert states[0]["phases"]["NSE_EQ"]["name"] == "POST_CLOSE"
-    assert states[0]["phases"]["NFO"]["name"] == "LIVE"
+    nfo = states[0]["phases"]["NFO"]
+    assert (nfo["name"], nfo["coarse_next"]) == ("LIVE", "CLOSED")
+    assert nfo["coarse_until_ms"] > states[0]["market_time_ms"]
     assert not (viewer.mirror.table["flags"] & HELD).any()
     assert viewer.mirror.table["official_close"].tolist() == [100.0] * 3
     assert viewer.mirror.table["official_date"].tolist() == [20261119] * 3

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from tapedeck import sessions
 from tapedeck.clock import to_ns
 from tapedeck.hub import FeedView
 from tapedeck.relay.frames import FIELDS, RECORD, VERSION
@@ -81,12 +82,16 @@ def phase_words(phase: Phase) -> str:
 
 
 def _phase(phase: Phase) -> dict[str, Any]:
+    # From the phase's own start: whatever the instant within it, the coarse status changes at the same time.
+    then, coarse = sessions.next_transition(phase.since, phase.segment)
     return {
         "name": phase.name,
         "sub": phase.sub,
         "coarse": phase.coarse,
         "until_ms": to_ns(phase.until) // 1_000_000,
         "next": phase.next,
+        "coarse_until_ms": to_ns(then) // 1_000_000,
+        "coarse_next": coarse,
         "reason": phase.reason,
     }
 
