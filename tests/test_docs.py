@@ -66,7 +66,8 @@ def test_the_notebook_example_runs_and_shows_fresh_simulated_numbers(tmp_path):
     lines = snippet[1].rstrip().splitlines()
     assert len(lines) == 5
     # A notebook shows the value of a line by itself; a script has to print it.
-    script = "\n".join(f"print({line})" if line.startswith(("desk.status", "desk.quotes")) else line for line in lines)
+    shown = [line.split("  #")[0] if line.startswith(("desk.status", "desk.quotes")) else "" for line in lines]
+    script = "\n".join(f"print({shows})" if shows else line for line, shows in zip(lines, shown, strict=True))
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("TAPEDECK_", "ZERODHA_"))}
     done = subprocess.run(
         [sys.executable, "-c", script],
