@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import threading
 from collections.abc import Iterator
@@ -30,6 +31,16 @@ def inside(tmp_path, monkeypatch) -> Iterator[Inside]:
     running.close()
 
 
+@pytest.fixture
+def current_loop() -> Iterator[None]:
+    """Bokeh's client wants the calling thread to have a loop, which Python has stopped making by itself."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
 def alive(*kinds: type) -> list[object]:
     gc.collect()
     return [one for one in gc.get_objects() if isinstance(one, kinds)]
@@ -40,6 +51,7 @@ def our_threads() -> set[str]:
     return {thread.name for thread in threading.enumerate() if thread.name.startswith("tapedeck")}
 
 
+@pytest.mark.usefixtures("current_loop")
 def test_viewers_that_leave_leave_nothing_behind(inside):
     desk = inside.desk
     documents = len(alive(Document))
