@@ -29,8 +29,16 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> float:
-        """Real time in seconds from an arbitrary start; never goes back."""
+        """Real time in seconds from an arbitrary start; never goes back, and goes on while the machine sleeps."""
         ...
+
+
+#: Linux stops CLOCK_MONOTONIC while the machine sleeps: a laptop opened again would call hour-old numbers fresh.
+_REAL = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def _real_seconds() -> float:
+    return time.clock_gettime(_REAL)
 
 
 class SystemClock:
@@ -40,7 +48,7 @@ class SystemClock:
         return time.time_ns()
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return _real_seconds()
 
 
 class OffsetClock:
@@ -52,13 +60,13 @@ class OffsetClock:
     def __init__(self, start_ns: int, *, speed: float = 1.0, origin: float | None = None) -> None:
         self.start_ns = start_ns
         self.speed = speed
-        self.origin = time.monotonic() if origin is None else origin
+        self.origin = _real_seconds() if origin is None else origin
 
     def now(self) -> int:
-        return self.start_ns + int((time.monotonic() - self.origin) * self.speed * SECOND)
+        return self.start_ns + int((_real_seconds() - self.origin) * self.speed * SECOND)
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return _real_seconds()
 
 
 class ManualClock:
