@@ -262,3 +262,36 @@ def test_the_folder_is_in_the_runtime_directory_or_in_a_private_one(monkeypatch,
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert runtime_folder() == tmp_path / f"tapedeck-{os.geteuid()}"
     assert stat.S_IMODE(runtime_folder().stat().st_mode) == 0o700
+
+
+def test_a_lock_file_that_was_removed_is_taken_again_and_one_that_is_there_is_kept(tmp_path):
+    lock = OwnerLock(UPSTREAM, KEY, folder=tmp_path)
+    lock.acquire()
+    lock.renew()
+    lock.path.unlink()
+    lock.renew()
+    assert lock.held
+    assert another_process(tmp_path)
+    lock.release()
+
+
+def test_an_owner_whose_lock_file_was_removed_learns_that_another_process_has_it(tmp_path):
+    lock = OwnerLock(UPSTREAM, KEY, folder=tmp_path)
+    lock.acquire()
+    lock.path.unlink()
+    command = [sys.executable, "-c", HOLDER, UPSTREAM, KEY, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(FeedOwned):
+            lock.renew()
+        assert not lock.held
+        holder.stdin.write("\n\n")
+        holder.stdin.flush()
+        assert holder.stdout.readline() == "released\n"
+    lock.renew()
+    assert lock.held
+    lock.release()
+
+
+def test_the_usual_port_spelt_out_is_the_same_lock(tmp_path):
+    assert OwnerLock(UPSTREAM + ":443", KEY, folder=tmp_path).path == OwnerLock(UPSTREAM, KEY, folder=tmp_path).path

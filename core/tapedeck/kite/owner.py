@@ -32,6 +32,9 @@ class OwnerAddress:
     pid: int = 0
 
 
+_USUAL_PORTS = {"ws": 80, "wss": 443, "http": 80, "https": 443}
+
+
 class OwnerLock:
     """The right to hold the one connection to `upstream` with `api_key`; ends with the process, however it ends."""
 
@@ -42,7 +45,9 @@ class OwnerLock:
 
     def __init__(self, upstream: str, api_key: str, *, folder: Path | str | None = None) -> None:
         parts = urlsplit(upstream)
-        where = f"{parts.scheme}://{parts.hostname}:{parts.port or ''}".lower()
+        # One exchange, one lock, however its address is spelt.
+        port = parts.port or _USUAL_PORTS.get(parts.scheme, "")
+        where = f"{parts.scheme}://{parts.hostname}:{port}".lower()
         digest = hashlib.sha256(f"{where}\0{api_key}".encode()).hexdigest()[:32]  # the key cannot be read off the name
         self.folder = runtime_folder() if folder is None else private_folder(Path(folder))
         self.path = self.folder / f"feed-{digest}.lock"
@@ -91,6 +96,24 @@ class OwnerLock:
             self._fd, self._mark = fd, (os.getpid(), info.st_dev, info.st_ino)
             OwnerLock._held.add(self._mark)
             self.address_path.unlink(missing_ok=True)  # it was the last owner's
+
+    def renew(self) -> None:
+        """Make sure that the lock held is still the one others would meet; call it every second or so.
+
+        A lock file may be removed under its owner, by a cleaner of old files or at the end of a login session;
+        the next process would then be given a lock on a new one.
+
+        Raises
+        ------
+        FeedOwned
+            If another process has taken it meanwhile.
+        """
+        if self._fd is not None and self._mark_of_path() == self._mark:
+            os.utime(self._fd)
+            return
+        self.release()
+        private_folder(self.folder)
+        self.acquire()
 
     def publish_address(self, url: str, bearer: str) -> None:
         """Tell the other processes of this user where the owner listens and what opens it."""
