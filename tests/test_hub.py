@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -178,6 +180,14 @@ def test_instruments_of_another_day_keep_the_values(hub):
     hub.adopt_instruments(Instruments([INFY]))
     assert hub.quote("NSE:INFY")["last_price"] == 1400.0
     assert hub.epoch == 1
+
+
+def test_a_token_that_means_another_contract_now_forgets_the_old_ones_numbers(hub):
+    hub.publish(tick(INFY, 1400.0, NOW))
+    hub.adopt_instruments(Instruments([replace(INFY, tradingsymbol="OTHER")]))
+    row = marked(hub, replace(INFY, tradingsymbol="OTHER"))
+    assert (row["last_price"], row["official_close"], row["reason"]) == (None, None, "no packet yet")
+    assert len(hub.join()[0]) == 0
 
 
 def test_arrays_handed_out_are_copies(hub):

@@ -29,7 +29,7 @@ from tapedeck.schema import DEPTH, MODE_FULL, MODE_LTP, MODE_QUOTE, TICK, empty_
 #: A number is held to this real age, in seconds; fields a narrower mode no longer carries likewise.
 FRESH_TTL = 5.0
 #: More tokens than this are not one desk's market but garbage: refused and counted.
-MAX_SLOTS = 1 << 14
+MAX_SLOTS = 1 << 17
 #: An exchange time further ahead of market time than this proves nothing: some clock is wrong.
 AHEAD_NS = 300 * SECOND
 
@@ -136,6 +136,15 @@ class MarketTable:
         """Nothing in these slots is proven current any more; the values stay, dated."""
         self.confirmed_on[slots] = 0
         self.primed[slots] = False
+
+    def forget(self, slots: np.ndarray) -> None:
+        """These slots hold nothing any more, as if no packet had ever come."""
+        self.forget_confirmations(slots)
+        self.seen[slots] = self.book_known[slots] = False
+        self.full_at[slots] = self.quote_at[slots] = -np.inf
+        blank = empty_ticks(len(slots))
+        blank["instrument_token"] = self.tokens[slots]
+        self.last.view(RAW_TICK)[slots] = blank.view(RAW_TICK)
 
     def apply(self, slots: np.ndarray, ticks: np.ndarray, depth: np.ndarray, moment: Moment, head: int) -> Counter[str]:
         """Let packets replace last values; how many were late, duplicates, ahead of time or had a stray book.

@@ -91,11 +91,18 @@ class Hub:
             self._clear()
 
     def adopt_instruments(self, instruments: Instruments) -> None:
-        """Take another day's instrument file of the same source; values stay."""
+        """Take another day's instrument file of the same source.
+
+        Values stay, but not those of a token that now means something else: the exchanges use the tokens of
+        expired contracts again.
+        """
         with self._lock:
             self.instruments = instruments
             tokens = self._table.tokens[: self._table.size].tolist()
-            self._sessions.replace([self._describe(token) for token in tokens], self._clock.now())
+            before, now = self._sessions.instruments, [self._describe(token) for token in tokens]
+            reused = [slot for slot, (old, new) in enumerate(zip(before, now, strict=True)) if _other(old, new)]
+            self._table.forget(np.array(reused, np.intp))
+            self._sessions.replace(now, self._clock.now())
 
     def publish(self, batch: Batch) -> int:
         """Take in what one frame carried, in order; the index of the ring after it.
@@ -350,6 +357,13 @@ class Hub:
         return quote_row(
             instrument, tick, depth, feed=feed, phase=phase, confirmed=confirmed, official=official, now=now
         )
+
+
+def _other(old: Instrument, new: Instrument) -> bool:
+    """Whether one token means another contract than before; what the file merely left out is not another."""
+    if str(old.instrument_token) in (old.tradingsymbol, new.tradingsymbol):  # a stand-in
+        return False
+    return (old.exchange, old.tradingsymbol, old.expiry) != (new.exchange, new.tradingsymbol, new.expiry)
 
 
 def _tokens(tokens: Iterable[int]) -> np.ndarray:

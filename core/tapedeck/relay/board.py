@@ -37,6 +37,7 @@ class Board:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        self._instruments = hub.instruments
         self.phases: dict[tuple[str, str], Phase] = {}
         self.markets: dict[str, Phase] = {}
         self._start_over(hub.epoch)
@@ -95,6 +96,10 @@ class Board:
         phase, held = codes[group], holds[group]
         dirty = (phase != self._phase) | (held != self._held) | (hub.confirmed()[: len(group)] != self._confirmed)
         dirty |= self.version == 0
+        if hub.instruments is not self._instruments:
+            # Another day's file: sessions, official closes and even what a token means may be others.
+            self._instruments = hub.instruments
+            dirty[:] = True
         dirty[changed] = True
         slots = np.flatnonzero(dirty)
         if len(slots):
