@@ -218,6 +218,19 @@ def test_a_login_with_the_same_token_disturbs_nothing(bench):
     assert bench.state == "LIVE"
 
 
+def test_a_refused_token_that_a_new_login_returned_is_tried_once_more(bench):
+    bench(Start(token="t1"))
+    bench(ConnectFailed(403, token="t1"))
+    assert bench.state == "LOGIN_REQUIRED"
+    bench(TokenChanged("t1"))
+    assert not bench.of(Connect)
+    bench(TokenChanged("t1", renewed=True))
+    assert bench.of(Connect)
+    bench(ConnectFailed(403, token="t1"))
+    assert bench.state == "LOGIN_REQUIRED"
+    assert not bench.of(Connect)
+
+
 def test_a_new_token_replaces_a_living_line_without_waiting(bench):
     bench.live()
     bench(TokenChanged("t2"))

@@ -266,7 +266,7 @@ class Feed:
                 said = f": {event.reason}" if event.reason else ""
                 self._lost(f"connection closed{code}{said}", now)
             case TokenChanged():
-                self._token_changed(event.token, now)
+                self._token_changed(event.token, event.renewed, now)
             case SessionChanged():
                 self._session_changed(event.in_session, now)
             case PacketsSeen():
@@ -288,11 +288,12 @@ class Feed:
         self._token = event.token
         self._retry_at = max(now, self._not_before)
 
-    def _token_changed(self, token: str, now: float) -> None:
-        if token == self._token:
-            return  # a re-login with the same token is a no-op
+    def _token_changed(self, token: str, renewed: bool, now: float) -> None:
+        again = renewed and token == self._refused
+        if token == self._token and not again:
+            return  # a re-login with the same token is a no-op, unless it is the very one that was refused
         self._token, self._login = token, ""
-        if token and token != self._refused:
+        if token and (again or token != self._refused):
             self._refused = None
             self._failures = 0
             self._retry_at = self._not_before = now

@@ -84,9 +84,13 @@ class Timer:
 
 @dataclass(frozen=True, slots=True)
 class TokenChanged:
-    """The credentials may have changed; `token` is their fingerprint, empty when there are none."""
+    """The credentials may have changed; `token` is their fingerprint, empty when there are none.
+
+    `renewed`: somebody logged in again. A refused token that a new login returned is worth one more attempt.
+    """
 
     token: str
+    renewed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

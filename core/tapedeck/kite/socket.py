@@ -168,7 +168,10 @@ class FeedSocket:
         self._change(feed.Release(listener, None if tokens is None else tuple(int(token) for token in tokens)))
 
     def token_changed(self) -> None:
-        """Ask the credentials provider again, on the feed thread."""
+        """Somebody logged in or out: ask the credentials provider again, on the feed thread.
+
+        A token that was refused is tried once more when the new login returned the same one.
+        """
         self._token_check = True
         self._poke()
 
@@ -260,8 +263,8 @@ class FeedSocket:
         if wish is not None:
             self._dispatch(wish)
         if self._token_check or self.status.state == "LOGIN_REQUIRED":
-            self._token_check = False
-            self._dispatch(feed.TokenChanged(self._fingerprint()))
+            renewed, self._token_check = self._token_check, False
+            self._dispatch(feed.TokenChanged(self._fingerprint(), renewed))
 
     def _poll_session(self) -> None:
         session = self._call(self._in_session)
