@@ -53,7 +53,8 @@ WATCHLIST: tuple[LiveColumn, ...] = (
 
 #: Asked by Tabulator whenever it makes a cell anew; the client then knows what to show.
 _CELL_TEXT = JSCode("(cell) => cell.getTable().tapedeck?.cellText(cell) ?? ''")
-_TOOLTIP = JSCode("(event, cell) => cell.getTable().tapedeck?.tooltip(cell) || false")
+#: An element, not a string: Tabulator would take a string as HTML, and names come from outside.
+_TOOLTIP = JSCode("(event, cell) => cell.getTable().tapedeck?.tooltipElement(cell) ?? false")
 
 
 def live_table(

@@ -200,6 +200,14 @@ export class Table {
     return text
   }
 
+  tooltipElement(cell) {
+    const text = this.tooltip(cell)
+    if (!text) return null
+    const element = document.createElement("span")
+    element.textContent = text
+    return element
+  }
+
   tooltip(cell) {
     const entry = this.byRow?.get(cell._cell.row)
     const spec = this.specOf(cell._cell.column.field)
