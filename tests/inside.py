@@ -54,6 +54,12 @@ class Inside:
         """Body of a GET, decoded."""
         return self.get(path).json()
 
+    def tasks(self) -> int:
+        """Number of tasks on the server's loop."""
+        counted: Future[int] = Future()
+        self.serving.loop.add_callback(lambda: counted.set_result(len(asyncio.all_tasks())))
+        return counted.result(10)
+
     def close(self) -> None:
         """Stop the loop, the server and the desk."""
         self.serving.loop.add_callback(self.serving.loop.stop)

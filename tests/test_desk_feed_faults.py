@@ -46,7 +46,7 @@ def test_a_hung_exchange_blanks_every_number_with_the_reason_and_they_return_by_
             assert (blank["last_price"], blank["fresh"]) == (None, False)
             assert blank["reason"]
             sim.signal(signal.SIGCONT)
-            wait_until(lambda: last_price(client, KEY) is not None, timeout=3)
+            wait_until(lambda: last_price(client, KEY) is not None, timeout=6)
         log = sim.json("/sim/connections")
         assert log["max_simultaneous"] == 1
     finally:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import requests
 from bokeh.client import pull_session
 from bokeh.document import Document
+from panel.viewable import Viewable
 
 from tapedeck.relay.client import connect
 from tapedeck.relay.listener import Listener
@@ -54,8 +58,8 @@ def our_threads() -> set[str]:
 @pytest.mark.usefixtures("current_loop")
 def test_viewers_that_leave_leave_nothing_behind(inside):
     desk = inside.desk
-    documents = len(alive(Document))
-    threads = our_threads()
+    documents, viewables = len(alive(Document)), len(alive(Viewable))
+    threads, tasks = our_threads(), inside.tasks()
     sessions = [pull_session(url=inside.address + "/") for _ in range(10)]
     clients = [connect(inside.stream, desk.watchlist()) for _ in range(10)]
     wait_until(lambda: all(last_price(one, "NSE:INFY") is not None for one in clients))
@@ -71,8 +75,45 @@ def test_viewers_that_leave_leave_nothing_behind(inside):
     wait_until(lambda: not inside.serving.server.get_sessions(), timeout=30)
     wait_until(lambda: not alive(Listener, StreamHandler))
     wait_until(lambda: len(alive(Document)) <= documents)
+    wait_until(lambda: len(alive(Viewable)) <= viewables)
+    wait_until(lambda: inside.tasks() == tasks)
     assert our_threads() == threads
     assert desk.socket.status.connections == 1
+
+
+def sent_by(root: str) -> int:
+    """Ticks the simulator has sent on its one connection."""
+    log = requests.get(f"{root}/sim/connections", timeout=5).json()
+    assert (log["total"], log["skipped"]) == (1, 0)
+    return log["ticks_sent"]
+
+
+KEEP = """
+import fcntl, sys
+file = open(sys.argv[1], "w")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_desk_that_lost_its_lock_stands_by_and_returns_when_it_is_free(inside, tmp_path):
+    desk = inside.desk
+    wait_until(lambda: desk.hub.feed_state == "LIVE")
+    theirs = tmp_path / "theirs.lock"
+    command = [sys.executable, "-c", KEEP, str(theirs)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout.readline() == "held\n"
+        theirs.replace(desk._lock.path)
+        wait_until(lambda: desk.hub.feed_state == "STANDBY")
+        assert "another process" in desk.not_ready()[0]
+        other.stdin.write("\n")
+    wait_until(lambda: desk.hub.feed_state == "LIVE")
+    address = desk._lock.read_address()
+    assert address is not None
+    assert address.url == inside.serving.address
 
 
 def test_a_loop_held_for_two_seconds_loses_no_tick_and_does_not_delay_the_feed(inside):
@@ -101,6 +142,8 @@ def test_a_loop_held_for_two_seconds_loses_no_tick_and_does_not_delay_the_feed(i
         assert desk.socket.counters["frames"] - frames >= 4
         rows, _, lost = desk.hub.since(cursor)
         assert lost == 0
+        # Everything the exchange sent on this connection has arrived, tick for tick.
+        wait_until(lambda: sent_by(str(desk.exchange.describe()["rest"])) == desk.hub.counters["ticks"], every=0.001)
         stamps = np.unique(rows["received_at"])
         assert np.diff(stamps).max() < 1.5e9
         wait_until(lambda: last_price(client, "NSE:INFY") is not None)

@@ -22,14 +22,15 @@ import pandas as pd
 import yaml
 
 from tapedeck import sessions
-from tapedeck.clock import Clock, SwitchableClock, SystemClock, ist_date, to_ist
-from tapedeck.errors import TapedeckError
+from tapedeck.clock import Clock, SwitchableClock, SystemClock, to_ist
+from tapedeck.errors import FeedOwned
 from tapedeck.feed import FeedStatus
 from tapedeck.hub import FRESH_TTL, Hub
 from tapedeck.instruments import Instruments
 from tapedeck.kite import packets
 from tapedeck.kite.owner import OwnerLock
 from tapedeck.kite.socket import FeedSocket
+from tapedeck.listing import Listing
 from tapedeck.relay.server import Relay
 from tapedeck.settings import Settings, load
 from tapedeck.sim.clock import LoopClock
@@ -43,7 +44,6 @@ ASKED_KEEP_S = 60.0
 #: Instruments the HTTP interface may keep subscribed at once; the longest unasked go first.
 ASKED_MOST = 1000
 KEEPER_PERIOD_S = 0.5
-INSTRUMENTS_RETRY_S = 5.0
 
 
 def open_desk(settings: Settings) -> Desk:
@@ -134,15 +134,13 @@ class Desk:
             in_session=self._in_session,
         )
         self.relay = Relay(self.hub, self.socket, clock, counters=self._counters)
-        self.instruments = Instruments.from_instruments([])
-        self._instruments_day: Any = None
+        self.listing = Listing(exchange, clock)
         self._asked: dict[int, float] = {}
         self._asked_lock = threading.Lock()
-        self._fetching = threading.Lock()
+        self._address = ""
         self._ending = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="tapedeck-keeper", daemon=True)
         self._started = False
-        self._problem = "instruments are being fetched"
         #: How late the server's loop runs; whoever serves the desk says.
         self.loop_lag: Callable[[], dict[str, float]] = dict
 
@@ -157,6 +155,11 @@ class Desk:
     def simulated(self) -> bool:
         """Whether the numbers are made up. Known before the first one arrives."""
         return self.source.startswith("sim")
+
+    @property
+    def instruments(self) -> Instruments:
+        """Today's instruments; none while the file is being fetched."""
+        return self.listing.instruments
 
     def watchlist(self) -> list[str]:
         """Keys of the first watchlist that today's instrument file knows; all of them while it is being fetched."""
@@ -180,19 +183,22 @@ class Desk:
         ------
         UnknownInstrument
             Naming the first key that today's instrument file does not have.
+        SubscriptionLimit
+            If the connection would carry more than Kite allows; nothing changed then.
         """
         tokens = [self.instruments.get(key).instrument_token for key in keys]
         now = self.clock.monotonic()
+        # Held through the calls: a release and a new wish for the same instrument must not pass each other.
         with self._asked_lock:
+            known = [token for token in tokens if token in self._asked]
+            self._asked.update(dict.fromkeys(known, now))
             fresh = [token for token in tokens if token not in self._asked]
-            self._asked.update(dict.fromkeys(tokens, now))
-            too_many = sorted(self._asked, key=self._asked.__getitem__)[: max(0, len(self._asked) - ASKED_MOST)]
-            for token in too_many:
-                del self._asked[token]
-        if too_many:
-            self.socket.release("http", too_many)
-        if fresh:
-            self.socket.subscribe("http", fresh)
+            room = ASKED_MOST - len(self._asked) - len(fresh)
+            oldest = sorted(self._asked, key=self._asked.__getitem__)[: max(0, -room)]
+            self._drop(oldest)
+            if fresh:
+                self.socket.subscribe("http", fresh)
+                self._asked.update(dict.fromkeys(fresh, now))
         return np.array(tokens, np.uint32)
 
     def quote_rows(self, keys: Iterable[str]) -> list[dict[str, Any]]:
@@ -253,8 +259,8 @@ class Desk:
     def not_ready(self) -> list[str]:
         """Every reason why live numbers cannot be trusted now; empty when they can."""
         reasons = []
-        if self._problem:
-            reasons.append(self._problem)
+        if self.listing.problem:
+            reasons.append(self.listing.problem)
         if self.hub.feed_state != "LIVE":
             reasons.append(f"feed is {self.hub.feed_state}: {self.hub.feed_reason}".rstrip(": "))
         elif self.hub.age() > FRESH_TTL:
@@ -285,7 +291,7 @@ class Desk:
             "relay": dict(self.relay.stats),
             "loop": self.loop_lag(),
             "exchange": self.exchange.describe(),
-            "instruments": {"count": len(self.instruments), "as_of": self._instruments_day},
+            "instruments": {"count": len(self.instruments), "as_of": self.listing.day, "warning": self.listing.warning},
             "market": {name: sessions.market_status(now, name) for name in sessions.SEGMENTS},
         }
 
@@ -299,6 +305,7 @@ class Desk:
 
     def serving(self, address: str, loop: Any) -> None:
         """The server listens: tell other processes where, and let the relay beat on its loop."""
+        self._address = address
         self._lock.publish_address(address, "")
         self.relay.start(loop)
 
@@ -323,9 +330,10 @@ class Desk:
         self.hub.feed_status(status.state, status.reason)
 
     def _on_connect(self, headers: Mapping[str, str]) -> None:
+        # First: whatever the rest meets, nothing is proven current on this connection yet.
+        self.hub.connected()
         document = headers.get(SIM_HEADER)
         self._follow(json.loads(document) if document else None)
-        self.hub.connected()
 
     def _follow(self, document: dict[str, Any] | None) -> None:
         """Take clock and source from a simulator's word, or be on Kite and the machine's clock."""
@@ -337,28 +345,27 @@ class Desk:
         if source != self.hub.source:
             # Before the first frame of the new source: its first packets must find their instruments.
             if self.hub.source:
-                self._fetch_instruments(source_changed=True)
+                self.listing.refresh(source_changed=True)
             self.hub.open_source(source, self.instruments)
 
     def _in_session(self) -> bool:
-        now = self.clock.now()
-        return any(sessions.phase(segment, now).held for segment in ("NSE_EQ", "NFO", "CDS", "MCX"))
+        """Whether anything on the connection is in session; before the first wish, whether the share market is."""
+        phases = self.hub.phases()[1] or [sessions.phase("NSE_EQ", self.clock.now())]
+        return any(phase.held for phase in phases)
 
     # -- the keeper's thread ---------------------------------------------------------------------------------------
 
     def _keep(self) -> None:
         """Slow work off every loop: instruments, a new token, subscriptions nobody asks for any more."""
-        retry_at = 0.0
         connected = False
         while not self._ending.is_set():
             now = self.clock.monotonic()
             try:
+                self._stay_owner()
                 if self.exchange.token_changed():
                     self.socket.token_changed()
-                if self._instruments_due() and now >= retry_at:
-                    retry_at = now + INSTRUMENTS_RETRY_S
-                    if self._fetch_instruments():
-                        self.hub.adopt_instruments(self.instruments)
+                if self.listing.refresh():
+                    self.hub.adopt_instruments(self.instruments)
                 if not connected and len(self.instruments):
                     connected = True
                     self.socket.start()
@@ -367,39 +374,30 @@ class Desk:
                 log.exception("the keeper met an error and goes on")
             self._ending.wait(KEEPER_PERIOD_S)
 
-    def _instruments_due(self) -> bool:
-        now = self.clock.now()
-        today = ist_date(now)
-        if not len(self.instruments):
-            return True
-        # Kite makes the day's file between 07:30 and 08:30; before that yesterday's is the newest there is.
-        return self._instruments_day != today and to_ist(now).hour * 60 + to_ist(now).minute >= 8 * 60 + 30
-
-    def _fetch_instruments(self, *, source_changed: bool = False) -> bool:
-        """Whether there are new ones; the feed's thread (a new source) and the keeper's (a new day) take turns."""
-        with self._fetching:
-            return (source_changed or self._instruments_due()) and self._fetch_due()
-
-    def _fetch_due(self) -> bool:
+    def _stay_owner(self) -> None:
+        """Give the connection up if another process got the lock, and take it back when that one has gone."""
+        held = self._lock.held
         try:
-            data, as_of = self.exchange.fetch_instruments(ist_date(self.clock.now()))
-        except TapedeckError as failed:
-            self._problem = f"instruments could not be fetched: {failed}"
-            log.warning("%s; trying again", self._problem)
-            return False
-        self.instruments = Instruments.from_csv(data)
-        self._instruments_day = as_of
-        self._problem = ""
-        log.info("%s instruments of %s", len(self.instruments), as_of)
-        return True
+            self._lock.renew()
+        except FeedOwned as owned:
+            if held:
+                log.error("%s; this desk stands by", owned)
+                self.socket.stand_by(str(owned))
+            return
+        if not held:
+            self.socket.resume()
+        if self._address and self._lock.read_address() is None:
+            self._lock.publish_address(self._address, "")
 
     def _forget_unasked(self, now: float) -> None:
         with self._asked_lock:
-            old = [token for token, asked in self._asked.items() if now - asked > ASKED_KEEP_S]
-            for token in old:
-                del self._asked[token]
-        if old:
-            self.socket.release("http", old)
+            self._drop([token for token, asked in self._asked.items() if now - asked > ASKED_KEEP_S])
+
+    def _drop(self, tokens: list[int]) -> None:
+        for token in tokens:
+            del self._asked[token]
+        if tokens:
+            self.socket.release("http", tokens)
 
     def _counters(self) -> dict[str, Any]:
         status = self.socket.status

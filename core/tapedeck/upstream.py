@@ -20,6 +20,9 @@ from tapedeck.sim.login import DEFAULT_API_KEY
 
 log = logging.getLogger("tapedeck.upstream")
 
+#: Days of instrument files kept, some 8 MB each.
+KEPT_FILES = 5
+
 
 class Exchange(Protocol):
     """What a desk needs to know of the place its numbers come from."""
@@ -90,7 +93,6 @@ class KiteExchange:
         self._tokens = TokenFile(settings.data / "token.json")
         self._folder = settings.data / "instruments"
         self._rest = KiteRest(settings.api_key, self._access_token, root=settings.kite_rest)
-        self._simulated = False
 
     def credentials(self) -> Credentials | None:
         saved = self._tokens.load()
@@ -101,9 +103,7 @@ class KiteExchange:
 
     def probe(self) -> dict[str, Any] | None:
         # Kite itself is never asked: only roots that were pointed elsewhere can be a simulator's.
-        document = fetch_clock(self._root) if self._elsewhere else None
-        self._simulated = document is not None
-        return document
+        return fetch_clock(self._root) if self._elsewhere else None
 
     def fetch_instruments(self, day: date) -> tuple[bytes, date]:
         try:
@@ -114,8 +114,7 @@ class KiteExchange:
                 raise
             log.warning("instruments of %s are used: today's could not be fetched", kept.stem)
             return kept.read_bytes(), date.fromisoformat(kept.stem)
-        if not self._simulated:
-            self._keep(day, data)
+        self._keep(day, data)
         return data, day
 
     def describe(self) -> dict[str, Any]:
@@ -129,13 +128,25 @@ class KiteExchange:
         return found.access_token if found else None
 
     def _keep(self, day: date, data: bytes) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        part = self._folder / f".{day.isoformat()}.part"
-        part.write_bytes(data)
-        part.replace(self._folder / f"{day.isoformat()}.csv")
+        # What another exchange lists is never kept as Kite's: a simulator's tokens are not real ones.
+        if self._elsewhere:
+            return
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            part = self._folder / f".{day.isoformat()}.part"
+            part.write_bytes(data)
+            part.replace(self._folder / f"{day.isoformat()}.csv")
+            for old in self._kept()[:-KEPT_FILES]:
+                old.unlink()
+        except OSError as failed:
+            # A full or read-only disk costs the fallback of a bad morning, not the desk.
+            log.warning("instruments are not kept in %s: %s", self._folder, failed.strerror)
+
+    def _kept(self) -> list[Path]:
+        return sorted(self._folder.glob("????-??-??.csv"))
 
     def _newest_kept(self) -> Path | None:
-        return max(self._folder.glob("????-??-??.csv"), default=None)
+        return None if self._elsewhere else next(reversed(self._kept()), None)
 
 
 class RemoteSimulator:
