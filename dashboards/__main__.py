@@ -9,10 +9,11 @@ import signal
 import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from tapedeck.errors import FeedOwned, TapedeckError
-from tapedeck.settings import Settings, load, parse_start
+from tapedeck.settings import Settings, load
 
 from .access import require_loopback
 
@@ -25,11 +26,11 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
         prog="python -m dashboards",
         description="Run the desk. Without ZERODHA_API_KEY it runs on the simulated exchange.",
     )
-    parser.add_argument("--port", type=int, help="port to listen on; 0 takes a free one (default 5006)")
+    parser.add_argument("--port", help="port to listen on; 0 takes a free one (default 5006)")
     parser.add_argument("--host", help="loopback address to listen on (default 127.0.0.1)")
     parser.add_argument("--sim", action="store_true", default=None, help="simulated exchange even with a Kite key")
-    parser.add_argument("--seed", type=int, help="seed of the simulated exchange (default 7)")
-    parser.add_argument("--speed", type=float, help="how many times faster simulated market time runs, 0.1 to 600")
+    parser.add_argument("--seed", help="seed of the simulated exchange (default 7)")
+    parser.add_argument("--speed", help="how many times faster simulated market time runs, 0.1 to 600")
     parser.add_argument("--start", help="simulated market time to start at, such as 2026-11-23T09:14:30 (IST)")
     parser.add_argument("--verbose", action="store_true", help="log more")
     return parser.parse_args(given)
@@ -37,17 +38,15 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
 
 def settings_from(options: argparse.Namespace) -> Settings:
     """Settings of the environment with the command line on top; every problem in one ConfigError."""
-    given = {
-        "port": options.port,
-        "host": options.host,
-        "simulate": options.sim,
-        "seed": options.seed,
-        "sim_speed": options.speed,
-        "sim_start": parse_start(options.start) if options.start else None,
+    words = {
+        "TAPEDECK_PORT": options.port,
+        "TAPEDECK_HOST": options.host,
+        "TAPEDECK_SEED": options.seed,
+        "TAPEDECK_SIM_SPEED": options.speed,
+        "TAPEDECK_SIM_START": options.start,
     }
-    settings = load(os.environ, **given)
-    require_loopback(settings.host)
-    return settings
+    settings = load(os.environ, {name: word for name, word in words.items() if word is not None}, simulate=options.sim)
+    return replace(settings, host=require_loopback(settings.host))
 
 
 def port_taken(settings: Settings) -> str:
@@ -56,7 +55,7 @@ def port_taken(settings: Settings) -> str:
     with socket.socket(family, socket.SOCK_STREAM) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            trial.bind((settings.host.strip("[]"), settings.port))
+            trial.bind((settings.host, settings.port))
         except OSError as refused:
             return str(refused.strerror)
     return ""

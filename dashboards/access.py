@@ -20,17 +20,18 @@ LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 
 def require_loopback(host: str) -> str:
-    """`host` again, when it is a loopback address.
+    """`host` again, without brackets, when it is a loopback address.
 
     Raises
     ------
     ConfigError
         If it was anything wider: without access control that would show the desk to the network.
     """
+    host = host.removeprefix("[").removesuffix("]")
     if host == "localhost":
         return host
     try:
-        loopback = ipaddress.ip_address(host.strip("[]")).is_loopback
+        loopback = ipaddress.ip_address(host).is_loopback
     except ValueError:
         loopback = False
     if not loopback:
@@ -43,16 +44,24 @@ def require_loopback(host: str) -> str:
 
 
 class Gate:
-    """The hosts and origins that may talk to the desk served on `port`."""
+    """The hosts and origins that may talk to the desk served on `port` of `host`."""
 
-    def __init__(self, port: int) -> None:
-        self.hosts = frozenset(f"{name}:{port}" for name in LOOPBACK_NAMES)
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        names = {*LOOPBACK_NAMES, f"[{host}]" if ":" in host else host}
+        # A browser leaves the usual port out.
+        self.hosts = frozenset({f"{name}:{port}" for name in names} | (names if port == 80 else set()))
 
     def refusal(self, request: HTTPServerRequest) -> str:
         """Why the request is refused, in words; empty when it is welcome."""
         host = request.headers.get("Host", "").lower()
         if host not in self.hosts:
             return f"Host was {host!r}; this desk answers to {', '.join(sorted(self.hosts))}"
+        # A picture or a script of another site carries no Origin, but a browser says where it is from.
+        if (
+            request.headers.get("Sec-Fetch-Site") == "cross-site"
+            and request.headers.get("Sec-Fetch-Mode") != "navigate"
+        ):
+            return "only pages of this desk may ask; open it in a tab of its own"
         origin = request.headers.get("Origin") or request.headers.get("Sec-Websocket-Origin")
         if origin is not None:
             parts = urlsplit(origin)

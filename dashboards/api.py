@@ -13,7 +13,7 @@ from tornado.web import RequestHandler
 
 from tapedeck import sessions
 from tapedeck.clock import to_ist
-from tapedeck.errors import UnknownInstrument
+from tapedeck.errors import SubscriptionLimit, UnknownInstrument
 from tapedeck.relay.server import StreamHandler
 
 from .access import Gate
@@ -30,6 +30,10 @@ EXCHANGES = ("NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX", "NCO")
 
 class BadRequest(ValueError):
     """A parameter was wrong; the message says which, what it was and what is allowed."""
+
+
+class NotReady(RuntimeError):
+    """The desk cannot answer this yet; the message says what it waits for."""
 
 
 class Answer(RequestHandler):
@@ -53,6 +57,10 @@ class Answer(RequestHandler):
             status, body = 400, {"error": "bad_request", "reason": str(wrong)}
         except UnknownInstrument as unknown:
             status, body = 404, {"error": "unknown_instrument", "reason": str(unknown)}
+        except SubscriptionLimit as full:
+            status, body = 409, {"error": "subscription_limit", "reason": str(full)}
+        except NotReady as early:
+            status, body = 503, {"error": "not_ready", "reason": str(early)}
         self.set_status(status)
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.finish(json_encode(plain(body)))
@@ -67,6 +75,10 @@ class Answer(RequestHandler):
     def write_error(self, status_code: int, **_kwargs: Any) -> None:
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.finish(json_encode({"error": self._reason.lower().replace(" ", "_"), "reason": self._reason}))
+
+    def _need_instruments(self) -> None:
+        if not len(self.desk.instruments):
+            raise NotReady("; ".join(self.desk.not_ready()) or "instruments are being fetched")
 
     def _check_names(self) -> None:
         unknown = sorted(set(self.request.query_arguments) - self.parameters)
@@ -152,10 +164,11 @@ class Quotes(Answer):
     parameters = frozenset({"i"})
 
     async def prepare_answer(self) -> None:
-        keys = self._keys()
+        pending = self._keys()
+        self._need_instruments()
         deadline = self.desk.clock.monotonic() + QUOTE_WAIT_S
-        self.desk.ask(keys)
-        while not all(row["fresh"] or not row["held"] for row in self.desk.quote_rows(keys)):
+        self.desk.ask(pending)
+        while pending := [row["key"] for row in self.desk.quote_rows(pending) if row["held"] and not row["fresh"]]:
             if self.desk.not_ready() or self.desk.clock.monotonic() >= deadline:
                 return
             await asyncio.sleep(0.05)
@@ -185,14 +198,19 @@ class InstrumentSearch(Answer):
 
     parameters = frozenset({"q", "exchange", "limit"})
 
-    def answer(self) -> tuple[int, dict[str, Any]]:
+    async def prepare_answer(self) -> None:
         query = self._text("q", most=80) or ""
         exchange = self._text("exchange")
         if exchange is not None and exchange not in EXCHANGES:
             raise BadRequest(f"exchange was {exchange!r}; allowed: {', '.join(EXCHANGES)}")
         limit = self._number("limit", 20, 1, MAX_FOUND)
-        found = self.desk.find_instruments(query, limit=limit, exchange=exchange)
-        return 200, {"query": query, "total": len(self.desk.instruments), "instruments": found}
+        self._need_instruments()
+        # On a thread: a vague question of 100,000 instruments may take a tenth of a second.
+        found = await asyncio.to_thread(self.desk.find_instruments, query, limit=limit, exchange=exchange)
+        self._body = {"query": query, "total": len(self.desk.instruments), "instruments": found}
+
+    def answer(self) -> tuple[int, dict[str, Any]]:
+        return 200, self._body
 
 
 class NotFound(Answer):

@@ -21,7 +21,7 @@ log = logging.getLogger("tapedeck.server")
 
 WATCHDOG_PERIOD_S = 0.25
 #: A loop held longer than this is logged: viewers would feel it.
-WATCHDOG_LOG_S = 0.25
+WATCHDOG_LOG_S = 0.1
 
 
 class Serving:
@@ -33,7 +33,7 @@ class Serving:
         for one in sockets:
             one.close()
         self.desk = desk
-        self.gate = Gate(port)
+        self.gate = Gate(port, settings.host)
         pages: dict[str, Any] = dict(app.build(desk))
         # get_server, not serve: with start=False both make a Server, and this one says so.
         self.server: Server = pn.io.server.get_server(

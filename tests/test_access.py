@@ -82,6 +82,18 @@ def test_a_page_of_another_origin_is_refused(served, origin):
     assert "Origin was" in answer.json()["reason"]
 
 
+def test_a_picture_on_a_page_of_another_site_is_refused_and_a_link_to_the_desk_is_not(served):
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+    assert requests.get(f"http://127.0.0.1:{served}/", headers=headers, timeout=5).status_code == 403
+    headers["Sec-Fetch-Mode"] = "navigate"
+    assert requests.get(f"http://127.0.0.1:{served}/", headers=headers, timeout=5).status_code == 200
+
+
+def test_the_address_a_desk_was_bound_to_is_one_of_its_names():
+    assert "127.0.0.2:5006" in Gate(5006, "127.0.0.2").hosts
+    assert "127.0.0.1" in Gate(80).hosts
+
+
 def test_a_page_of_this_desk_is_welcome(served):
     headers = {"Origin": f"http://localhost:{served}"}
     assert requests.get(f"http://127.0.0.1:{served}/", headers=headers, timeout=5).status_code == 200
@@ -90,6 +102,10 @@ def test_a_page_of_this_desk_is_welcome(served):
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.0.0.2"])
 def test_loopback_addresses_may_be_listened_on(host):
     assert require_loopback(host) == host
+
+
+def test_brackets_of_an_address_are_taken_off_by_the_door():
+    assert require_loopback("[::1]") == "::1"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "desk.example", ""])

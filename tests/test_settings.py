@@ -40,9 +40,11 @@ def test_names_of_others_are_left_alone():
     assert load({"PATH": "/bin", "JWT_SECRET": "x"}).port == 5006
 
 
-def test_the_command_line_is_stronger_than_the_environment_unless_it_is_silent():
-    assert load({"TAPEDECK_PORT": "6000"}, port=7000).port == 7000
-    assert load({"TAPEDECK_PORT": "6000"}, port=None).port == 6000
+def test_the_command_line_is_stronger_than_the_environment_and_is_named_when_it_is_wrong():
+    assert load({"TAPEDECK_PORT": "6000"}, {"TAPEDECK_PORT": "7000"}).port == 7000
+    assert load({"TAPEDECK_PORT": "6000"}, {}, port=None).port == 6000
+    with pytest.raises(ConfigError, match=r"TAPEDECK_PORT was '99999' \(from the command line\)"):
+        load({"TAPEDECK_PORT": "6000"}, {"TAPEDECK_PORT": "99999"})
 
 
 def test_a_secret_is_in_no_repr():

@@ -134,8 +134,10 @@ class Settings:
         return self.kite_rest != KITE_REST
 
 
-def load(environment: Mapping[str, str], **given: Any) -> Settings:
-    """Settings from the environment; `given` (command-line values, by attribute) is stronger unless None.
+def load(environment: Mapping[str, str], command_line: Mapping[str, str] | None = None, **given: Any) -> Settings:
+    """Settings from the environment; `command_line` (by the same names) is stronger.
+
+    `given` are values by attribute, taken as they are unless None.
 
     Raises
     ------
@@ -144,13 +146,15 @@ def load(environment: Mapping[str, str], **given: Any) -> Settings:
     """
     problems: list[str] = []
     values: dict[str, Any] = {}
+    said = command_line or {}
     for setting in SETTINGS:
-        raw = environment.get(setting.name, setting.default)
+        raw = said.get(setting.name, environment.get(setting.name, setting.default))
+        source = "the command line" if setting.name in said else "the environment"
         try:
             values[setting.attribute] = setting.read(raw)
         except ValueError as wrong:
             shown = "(hidden)" if setting.secret else repr(raw)
-            problems.append(f"{setting.name} was {shown} (from the environment); allowed: {wrong}")
+            problems.append(f"{setting.name} was {shown} (from {source}); allowed: {wrong}")
     problems += _unknown(environment)
     if problems:
         raise ConfigError("\n".join(problems))
