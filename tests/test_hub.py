@@ -190,6 +190,21 @@ def test_a_token_that_means_another_contract_now_forgets_the_old_ones_numbers(hu
     assert len(hub.join()[0]) == 0
 
 
+def test_a_connection_that_is_alive_but_mute_in_a_live_market_is_noticed():
+    hub, clock = open_hub(NOW)
+    hub.publish(tick(INFY, 1400.0, NOW))
+    clock.advance(20)
+    hub.alive()
+    assert hub.quiet() == 20
+    assert hub.quote("NSE:INFY")["last_price"] == 1400.0, "a market may rightly stand still"
+    clock.set(at(FRIDAY, "15:20"))
+    hub.publish(tick(INFY, 1400.0, at(FRIDAY, "15:15")))
+    clock.advance(20)
+    assert hub.quiet() == 0, "in the closing auction nothing trades"
+    hub.feed_status("STALE")
+    assert hub.quiet() == 0
+
+
 def test_arrays_handed_out_are_copies(hub):
     hub.publish(tick(INFY, 1400.0, NOW))
     snapshot, _ = hub.join()

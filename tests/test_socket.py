@@ -140,14 +140,26 @@ def test_403_is_one_attempt_and_a_new_token_brings_the_feed_back(exchange, make)
     desk = make()
     desk.socket.start()
     desk.wait_for("LOGIN_REQUIRED")
-    exchange.answer = 101
-    desk.socket.token_changed()
     asked = desk.asked
     wait_until(lambda: desk.asked > asked + 3)  # the provider goes on being asked, the server does not
     assert len(exchange.requests) == 1
+    exchange.answer = 101
     desk.token = "another"
     desk.socket.token_changed()
     desk.wait_for("LIVE")
+    assert len(exchange.requests) == 2
+
+
+def test_a_login_that_returned_the_refused_token_is_worth_exactly_one_more_attempt(exchange, make):
+    exchange.answer = 403
+    desk = make()
+    desk.socket.start()
+    desk.wait_for("LOGIN_REQUIRED")
+    desk.socket.token_changed()
+    wait_until(lambda: len(exchange.requests) == 2)
+    desk.wait_for("LOGIN_REQUIRED")
+    asked = desk.asked
+    wait_until(lambda: desk.asked > asked + 3)
     assert len(exchange.requests) == 2
 
 

@@ -32,7 +32,8 @@ PLAY = """async (script) => {
       const view = market.view(value, verdict)
       const shown = numbers(market.byKey.get(value), view.mode)
       seen.push({state: verdict.state, reason: verdict.reason, mode: view.mode, why: view.reason,
-                 last: shown.last_price ?? null, bid: shown.bid_price ?? null, high: shown.high ?? null})
+                 last: shown.last_price ?? null, bid: shown.bid_price ?? null, high: shown.high ?? null,
+                 change: Number.isFinite(shown.change) ? shown.change : null, untraded: shown.untraded ?? null})
     }
   }
   return seen
@@ -93,7 +94,7 @@ def test_the_desk_heard_does_not_make_a_dead_feed_fresh(script: Script) -> None:
         script.frame(at, feed_age=float(at - 1))
     assert script.look(8).play()[-1] == {
         "state": "blank", "reason": "no heartbeat 7 s", "mode": "blank", "why": "no heartbeat 7 s", "last": None,
-        "bid": None, "high": None,
+        "bid": None, "high": None, "change": None, "untraded": None,
     }  # fmt: skip
 
 
@@ -135,6 +136,15 @@ def test_what_is_not_confirmed_and_has_no_official_close_is_blank(script: Script
     infy = script.frame(1, SNAPSHOT).look(1).play()[-1]
     assert (infy["mode"], infy["last"]) == ("blank", None)
     assert infy["why"] == "not confirmed: last known value is of 23 Nov 09:59:59"
+
+
+def test_before_the_first_trade_of_the_day_no_change_is_made_of_yesterdays_price(script: Script) -> None:
+    script.relay.rows["last_trade_time_ms"][0] -= 24 * 3_600_000
+    infy = script.frame(1, SNAPSHOT).look(1).play()[-1]
+    assert (infy["mode"], infy["last"], infy["change"], infy["untraded"]) == ("live", 1525.0, None, True)
+    tcs = Script(script.page).frame(1, SNAPSHOT).look(1, "NSE:TCS").play()[-1]
+    assert tcs["untraded"] is None
+    assert tcs["change"] is not None
 
 
 def test_outside_the_session_only_the_official_price_is_shown(script: Script) -> None:

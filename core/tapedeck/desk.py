@@ -44,6 +44,13 @@ ASKED_KEEP_S = 60.0
 #: Instruments the HTTP interface may keep subscribed at once; the longest unasked go first.
 ASKED_MOST = 1000
 KEEPER_PERIOD_S = 0.5
+#: Columns of a quotes frame; `quote_rows` has all there is.
+FRAME = (
+    "last_price", "close", "open", "high", "low", "average_traded_price", "volume_traded", "oi", "fresh", "reason",
+    "last_trade_time", "official_close", "official_date",
+)  # fmt: skip
+#: How long a notebook waits for a desk of its own to be ready.
+OPEN_WAIT_S = 5.0
 
 
 def open_desk(settings: Settings) -> Desk:
@@ -78,7 +85,8 @@ def open_desk(settings: Settings) -> Desk:
 def open(**given: Any) -> Desk:
     """A desk in this process, for a notebook: settings from the environment, `given` on top.
 
-    Without a Kite key it runs on a simulated exchange of its own.
+    Without a Kite key it runs on a simulated exchange of its own. Returns when numbers flow, or after a few
+    seconds without: `desk.status` then says why.
 
     Raises
     ------
@@ -87,7 +95,9 @@ def open(**given: Any) -> Desk:
     FeedOwned
         If another process on this host owns the connection; the message says where it listens.
     """
-    return open_desk(load(os.environ, **given))
+    desk = open_desk(load(os.environ, **given))
+    desk.wait_ready(OPEN_WAIT_S)
+    return desk
 
 
 @dataclass(frozen=True)
@@ -219,7 +229,7 @@ class Desk:
         self.wait_ready(wait)
         self.ask(keys)
         self._until(lambda: all(row["fresh"] or not row["held"] for row in self.quote_rows(keys)), wait)
-        frame = pd.DataFrame(self.quote_rows(keys), index=pd.Index(keys, name="instrument"))
+        frame = pd.DataFrame(self.quote_rows(keys), index=pd.Index(keys, name="instrument"), columns=list(FRAME))
         frame.attrs = {"at": to_ist(self.clock.now()), "source": self.source, "simulated": self.simulated}
         return frame
 
@@ -285,6 +295,7 @@ class Desk:
                 "connections": status.connections,
                 "subscribed": status.subscribed,
                 "silent": list(status.silent)[:50],
+                "quiet_s": self.hub.quiet() if status.subscribed else 0.0,
             },
             "socket": dict(self.socket.counters),
             "hub": dict(self.hub.counters),
@@ -302,6 +313,8 @@ class Desk:
         self._follow(self.exchange.probe())
         self._keeper.start()
         self._started = True
+        # Not after the instruments: that a login is needed must be said also when the file cannot be had.
+        self.socket.start()
 
     def serving(self, address: str, loop: Any) -> None:
         """The server listens: tell other processes where, and let the relay beat on its loop."""
@@ -357,7 +370,6 @@ class Desk:
 
     def _keep(self) -> None:
         """Slow work off every loop: instruments, a new token, subscriptions nobody asks for any more."""
-        connected = False
         while not self._ending.is_set():
             now = self.clock.monotonic()
             try:
@@ -366,9 +378,6 @@ class Desk:
                     self.socket.token_changed()
                 if self.listing.refresh():
                     self.hub.adopt_instruments(self.instruments)
-                if not connected and len(self.instruments):
-                    connected = True
-                    self.socket.start()
                 self._forget_unasked(now)
             except Exception:  # the keeper must outlive whatever went wrong once
                 log.exception("the keeper met an error and goes on")
@@ -402,8 +411,9 @@ class Desk:
     def _counters(self) -> dict[str, Any]:
         status = self.socket.status
         return {
-            "connections": status.connections,
+            "connections": int(status.state in ("LIVE", "STALE")),
             "subscribed": status.subscribed,
+            "quiet_s": round(self.hub.quiet(), 1) if status.subscribed else 0.0,
             "frames": self.socket.counters.get("frames", 0),
             "refused": self.hub.counters.get("refused", 0),
         }

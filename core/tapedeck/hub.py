@@ -64,7 +64,7 @@ class Hub:
         self.instruments = Instruments.from_instruments([])
         self.feed_state, self.feed_reason = "IDLE", ""
         self.feed_since = clock.monotonic()
-        self._alive_at = -math.inf
+        self._alive_at = self._tick_at = -math.inf
         self._head = self._base = 0
         self._counters: Counter[str] = Counter()
         self._clear()
@@ -132,6 +132,7 @@ class Hub:
         if self._released.any():
             start = np.where(self._released, NEVER, start)
         self._append(ticks)
+        self._tick_at = self._alive_at
         moment = Moment(now, self._alive_at, s.day, s.day_end, start)
         self._counters.update(self._table.apply(slots, ticks, depth, moment, self._head))
         self._counters["ticks"] += len(ticks)
@@ -297,6 +298,16 @@ class Hub:
     def age(self) -> float:
         """Real seconds since the last frame of the feed; infinite when none came."""
         return self._clock.monotonic() - self._alive_at
+
+    def quiet(self) -> float:
+        """Real seconds without a tick on a feed that is alive while some market trades continuously; else 0.
+
+        Heartbeats prove the connection, not that the exchange still fills it: a socket may stay mute after the
+        morning's token roll. Nothing is blanked for it, since a market may rightly stand still.
+        """
+        if self.feed_state != "LIVE" or not any(phase.name == "LIVE" for phase in self.phases()[1]):
+            return 0.0
+        return self._clock.monotonic() - max(self._tick_at, self.feed_since)
 
     def feed(self) -> FeedView:
         """State, reason, age and source of the feed, taken together."""

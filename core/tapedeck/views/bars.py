@@ -28,7 +28,7 @@ COUNTS = (
     ("frames", "frames/s", "frames a second from the desk to this page", 4),
     ("worst", "worst age", "longest silence of the feed within the last minute", 6),
     ("viewers", "viewers", "pages and programs that listen to this desk", 4),
-    ("connections", "upstream", "connections to the exchange made by this desk so far, one at a time", 2),
+    ("connections", "upstream", "connections to the exchange open now; never more than one", 2),
     ("refused", "refused", "packets that could not be read", 4),
     ("sequence", "seq", "number of the newest frame", 8),
 )

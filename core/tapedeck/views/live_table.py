@@ -48,7 +48,7 @@ WATCHLIST: tuple[LiveColumn, ...] = (
     LiveColumn("last_traded_quantity", "LTQ", "quantity", 76, 1760, "size of the last trade"),
     LiveColumn("total_buy_quantity", "Buyers", "quantity", 84, 1760, "all pending buy orders"),
     LiveColumn("total_sell_quantity", "Sellers", "quantity", 84, 1760, "all pending sell orders"),
-    LiveColumn("last_trade_time_ms", "Age", "age", 88, hint="time since the last trade; the date of an official close"),
+    LiveColumn("last_trade_time_ms", "Age", "age", 98, hint="time since the last trade; the date of an official close"),
 )
 
 #: Asked by Tabulator whenever it makes a cell anew; the client then knows what to show.

@@ -1,6 +1,6 @@
 // The app bar, the tile's header and the status strip: elements marked data-key / data-field / data-td.
 
-import {BLANK, change, clockText, countdown, dayText, directionOf, percent, price, whole, yyyymmddText} from "./format.js"
+import {BLANK, change, clockText, countdown, dayText, directionOf, percent, price, quantity, whole, yyyymmddText} from "./format.js"
 import {F} from "./wire.js"
 import {numbers} from "./market.js"
 
@@ -101,12 +101,19 @@ function feedTexts(market, verdict) {
   }
 }
 
+// A live market without any tick for so many seconds is worth a word.
+const QUIET_S = 15
+
 function notice(market, verdict, marketNow) {
   if (verdict.state === "loading") return {text: "Connecting to the desk", state: "quiet"}
-  if (verdict.state === "blank" && (verdict.dead || !allClosed(market))) {
+  const needsHelp = ["LOGIN_REQUIRED", "STANDBY"].includes(market.feedState)
+  if (verdict.state === "blank" && (verdict.dead || needsHelp || !allClosed(market))) {
     return {text: `Numbers are blank: ${verdict.reason}`, state: "warn"}
   }
   if (verdict.state === "late" && !allClosed(market)) return {text: "Feed is late", state: "warn"}
+  if (verdict.state === "live" && market.counters.quiet_s > QUIET_S) {
+    return {text: `Connected, but no tick for ${Math.floor(market.counters.quiet_s)} s in a live market`, state: "warn"}
+  }
   if (verdict.state === "live" && market.anyIn("CLOSING_AUCTION")) {
     return {text: "Closing auction: last prices stand until they are matched", state: "quiet"}
   }
@@ -134,7 +141,7 @@ function stripTexts(market, verdict, now) {
     worst: shown(`${worst.toFixed(1)} s`),
     viewers: count("viewers"),
     connections: count("connections"),
-    refused: count("refused"),
+    refused: shown(quantity(market.counters.refused)),
     sequence: shown(market.sequence < 0 ? BLANK : String(market.sequence)),
     source: market.source || BLANK,
     ...segmentTexts(market, verdict),

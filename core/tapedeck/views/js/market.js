@@ -267,5 +267,11 @@ export function numbers(row, mode) {
   }
   out.change = out.last_price - out.close
   out.percent = out.close > 0 ? (out.change / out.close) * 100 : NaN
+  // Before the first trade of the day the last price is an earlier day's: it is dated, and no change is made of it.
+  const traded = v[F.last_trade_time_ms]
+  if (live && traded > 0 && yyyymmddOf(traded) < yyyymmddOf(v[F.exchange_timestamp_ms])) {
+    out.untraded = true
+    out.change = out.percent = NaN
+  }
   return out
 }

@@ -4,7 +4,7 @@
 // in the document. Rows outside Tabulator's virtual window are painted when they scroll in. This relies on
 // internals of Tabulator 6.4 (rowManager.rows, row.cells, modules.sort), watched by a browser test.
 
-import {BLANK, change, directionOf, elapsed, percent, price, quantity, whole, yyyymmddText} from "./format.js"
+import {BLANK, change, dayText, directionOf, elapsed, percent, price, quantity, whole, yyyymmddText} from "./format.js"
 import {F} from "./wire.js"
 import {numbers} from "./market.js"
 
@@ -139,6 +139,7 @@ export class Table {
       const element = entry.row.element
       if (!element || !element.parentNode || !entry.row.cells.length) continue
       if (element.dataset.mode !== entry.mode) element.dataset.mode = entry.mode
+      element.toggleAttribute("data-untraded", !!entry.numbers.untraded)
       for (const cell of entry.row.cells) this.paint(entry, cell)
       entry.flash = 0
     }
@@ -182,7 +183,10 @@ export class Table {
 
   ageText(entry, value) {
     if (entry.mode === "closed") return `close ${yyyymmddText(entry.market.values[F.official_date])}`
+    const isIndex = (entry.market?.instrument.instrument_token & 0xff) === 9
+    if (isIndex) value = entry.numbers.exchange_timestamp_ms
     if (!(value > 0)) return BLANK
+    if (entry.numbers.untraded) return `last ${dayText(value)}`
     const age = (this.marketNow - value) / 1000
     return age < 5 ? "now" : elapsed(age)
   }
@@ -237,6 +241,8 @@ export class Table {
     const wanted = text.trim().toLowerCase()
     if (wanted) this.tabulator.setFilter("search", "like", wanted)
     else this.tabulator.clearFilter()
+    // Asked for by the user: the order is made right at once, also under the pointer.
+    if (this.tabulator.modules.sort?.sortList?.length) this.tabulator.modules.sort.refreshSort()
   }
 
   // Select the next row in the order shown; `step` may be a number of rows, "first" or "last".
