@@ -72,7 +72,11 @@ def serve(settings: Settings) -> int:
 
     with ThreadPoolExecutor(1) as helper:
         opening = helper.submit(open_desk, settings)
-        from .serving import Serving
+        try:
+            from .serving import Serving
+        except BaseException:
+            opening.result().close()
+            raise
     desk = opening.result()
     try:
         serving = Serving(desk, settings)
@@ -109,6 +113,8 @@ def main(given: list[str] | None = None) -> int:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         return serve(settings_from(options))
+    except KeyboardInterrupt:
+        return 130
     except FeedOwned as owned:
         print(f"Tapedeck: {owned}", file=sys.stderr)
         return 3

@@ -28,6 +28,10 @@ QUOTE_WAIT_S = 1.5
 EXCHANGES = ("NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX", "NCO")
 
 
+#: Kinds of instruments whose hours differ within a market: shares with derivatives close by auction.
+CLASSES = dict.fromkeys(("NSE_EQ", "BSE_EQ"), ("cas", "index"))
+
+
 class BadRequest(ValueError):
     """A parameter was wrong; the message says which, what it was and what is allowed."""
 
@@ -64,6 +68,9 @@ class Answer(RequestHandler):
         self.set_status(status)
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.finish(json_encode(plain(body)))
+
+    async def head(self) -> None:
+        await self.get()
 
     async def prepare_answer(self) -> None:
         """Wait for what the answer needs; most need nothing."""
@@ -207,7 +214,7 @@ class InstrumentSearch(Answer):
         self._need_instruments()
         # On a thread: a vague question of 100,000 instruments may take a tenth of a second.
         found = await asyncio.to_thread(self.desk.find_instruments, query, limit=limit, exchange=exchange)
-        self._body = {"query": query, "total": len(self.desk.instruments), "instruments": found}
+        self._body = {"query": query, "listed": len(self.desk.instruments), "instruments": found}
 
     def answer(self) -> tuple[int, dict[str, Any]]:
         return 200, self._body
@@ -245,6 +252,7 @@ def routes(desk: Desk, gate: Gate) -> list[tuple[str, Any, dict[str, Any]]]:
 def market_status(segment: str, now: int) -> dict[str, Any]:
     """Coarse status, phase and next transition of a segment at an instant."""
     phase = sessions.phase(segment, now)
+    classes = {name: sessions.phase(segment, now, session_class=name) for name in CLASSES.get(phase.segment, ())}
     at, then = sessions.next_transition(now, segment)
     return {
         "status": phase.coarse,
@@ -257,6 +265,9 @@ def market_status(segment: str, now: int) -> dict[str, Any]:
         "next_status": then,
         "reason": phase.reason or None,
         "covered": phase.covered,
+        "classes": {
+            name: {"status": one.coarse, "phase": one.name, "until": one.until} for name, one in classes.items()
+        },
     }
 
 

@@ -134,6 +134,12 @@ def test_market_status_knows_every_segment_and_its_next_transition(desk):
         assert status["next_status"] in {"PRE_OPEN", "LIVE", "CLOSED"}
         assert status["next_transition"] > body["at"]
     assert desk.get("/api/system/market-status?segment=NYSE").status_code == 400
+    assert set(body["segments"]["NSE_EQ"]["classes"]) == {"cas", "index"}
+
+
+def test_a_probe_may_ask_without_wanting_the_body(desk):
+    answer = requests.head(desk.address + "/healthz", timeout=5)
+    assert (answer.status_code, answer.text) == (200, "")
 
 
 words = st.text(max_size=30) | st.sampled_from(["NSE:INFY", "NSE:", ":", "256265", "-1", "1e9", "NaN", "\x00", "٣"])
