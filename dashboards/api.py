@@ -29,7 +29,7 @@ EXCHANGES = ("NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX", "NCO")
 
 
 #: Kinds of instruments whose hours differ within a market: shares with derivatives close by auction.
-CLASSES = dict.fromkeys(("NSE_EQ", "BSE_EQ"), ("cas", "index"))
+CLASSES: dict[str, tuple[str, ...]] = dict.fromkeys(("NSE_EQ", "BSE_EQ"), ("cas", "index"))
 
 
 class BadRequest(ValueError):
