@@ -8,11 +8,10 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import NamedTuple
 
-from tapedeck import sessions
-from tapedeck.clock import IST, SystemClock, ist_date, to_ns
+from tapedeck import sessions, settings
+from tapedeck.clock import SystemClock, ist_date
 from tapedeck.errors import ConfigError, TapedeckError
 
 
@@ -55,10 +54,9 @@ def parse_start(text: str) -> int:
         If it cannot be read.
     """
     try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"--start was {text!r}; give an ISO time such as 2026-11-23T09:14:30") from None
-    return to_ns(at if at.tzinfo else at.replace(tzinfo=IST))
+        return settings.parse_start(text)
+    except ValueError as wrong:
+        raise ConfigError(f"--start was {text!r}; give {wrong}") from None
 
 
 def _declare_sim(parser: argparse.ArgumentParser) -> None:

@@ -131,6 +131,11 @@ def to_ns(at: int | datetime) -> int:
     return int(at)
 
 
+def wall_to_ns(at: datetime) -> int:
+    """UTC nanoseconds of a datetime as a person gives it: without an offset it is Indian wall time."""
+    return to_ns(at if at.tzinfo else at.replace(tzinfo=IST))
+
+
 def to_ist(ns: int) -> datetime:
     """tz-aware Asia/Kolkata datetime of UTC nanoseconds, truncated to microseconds."""
     return (_EPOCH + timedelta(microseconds=ns // 1000)).astimezone(IST)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from tapedeck.clock import IST, to_ns
+from tapedeck.clock import wall_to_ns
 from tapedeck.errors import ConfigError
 
 KITE_REST = "https://api.kite.trade"
@@ -83,7 +83,7 @@ def parse_start(value: str) -> int:
         at = datetime.fromisoformat(value.strip())
     except ValueError:
         raise ValueError("an ISO time such as 2026-11-23T09:14:30") from None
-    return to_ns(at if at.tzinfo else at.replace(tzinfo=IST))
+    return wall_to_ns(at)
 
 
 SETTINGS: tuple[Setting, ...] = (

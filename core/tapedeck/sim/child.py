@@ -21,7 +21,7 @@ import requests
 from kiteconnect import KiteConnect
 from kiteconnect.exceptions import KiteException
 
-from tapedeck.clock import IST, Clock, SystemClock, ist_date, to_ist, to_ns
+from tapedeck.clock import Clock, SystemClock, ist_date, to_ist, wall_to_ns
 from tapedeck.errors import SimulatorError
 from tapedeck.sim.clock import default_start_ns
 from tapedeck.sim.login import DEFAULT_API_KEY, DEFAULT_API_SECRET
@@ -136,7 +136,7 @@ class SimChild:
         if start is None:
             ns = default_start_ns(ist_date(self._clock.now()))
         elif isinstance(start, datetime):
-            ns = to_ns(start if start.tzinfo else start.replace(tzinfo=IST))
+            ns = wall_to_ns(start)
         else:
             ns = start
         return to_ist(ns).isoformat()
