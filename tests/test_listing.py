@@ -93,7 +93,7 @@ def kite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Makes a Kite exchange whose REST answers what the test says."""
 
     def make_one(answer: bytes | Exception, **settings: str) -> KiteExchange:
-        exchange = KiteExchange(Settings(api_key="key", data=tmp_path, **settings), ManualClock())  # type: ignore[arg-type]
+        exchange = KiteExchange(Settings(api_key="key", data=tmp_path, **settings))  # type: ignore[arg-type]
 
         def fetch() -> bytes:
             if isinstance(answer, Exception):

@@ -14,10 +14,10 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import yaml
 
@@ -25,7 +25,7 @@ from tapedeck import sessions
 from tapedeck.clock import Clock, SwitchableClock, SystemClock, to_ist
 from tapedeck.errors import FeedOwned
 from tapedeck.feed import FeedStatus
-from tapedeck.hub import FRESH_TTL, Hub
+from tapedeck.hub import Hub
 from tapedeck.instruments import Instruments
 from tapedeck.kite import packets
 from tapedeck.kite.owner import OwnerLock
@@ -65,7 +65,7 @@ def open_desk(settings: Settings) -> Desk:
     """
     clock = SwitchableClock(SystemClock())
     packets.warm_up()
-    exchange = open_exchange(settings, clock)
+    exchange = open_exchange(settings)
     try:
         lock = OwnerLock(exchange.ws_root, exchange.api_key)
         lock.acquire()
@@ -98,6 +98,13 @@ def open(**given: Any) -> Desk:
     desk = open_desk(load(os.environ, **given))
     desk.wait_ready(OPEN_WAIT_S)
     return desk
+
+
+@lru_cache(maxsize=1)
+def _first_watchlist() -> tuple[str, ...]:
+    """Keys of `rules/watchlist.yaml`; read once, since every page asks for them."""
+    text = resources.files("tapedeck.rules").joinpath("watchlist.yaml").read_text(encoding="utf-8")
+    return tuple(yaml.safe_load(text)["keys"])
 
 
 @dataclass(frozen=True)
@@ -173,9 +180,9 @@ class Desk:
 
     def watchlist(self) -> list[str]:
         """Keys of the first watchlist that today's instrument file knows; all of them while it is being fetched."""
-        text = resources.files("tapedeck.rules").joinpath("watchlist.yaml").read_text(encoding="utf-8")
-        keys: list[str] = yaml.safe_load(text)["keys"]
-        return [key for key in keys if not len(self.instruments) or self.instruments.find(key) is not None]
+        return [
+            key for key in _first_watchlist() if not len(self.instruments) or self.instruments.find(key) is not None
+        ]
 
     def find_instruments(self, query: str, *, limit: int, exchange: str | None = None) -> list[dict[str, Any]]:
         """Instruments that match the words, best first, as plain rows."""
@@ -186,8 +193,8 @@ class Desk:
 
     # -- numbers -------------------------------------------------------------------------------------------------
 
-    def ask(self, keys: Iterable[str]) -> np.ndarray:
-        """Tokens of the keys, subscribed for the next minute on behalf of whoever asked.
+    def ask(self, keys: Iterable[str]) -> None:
+        """Subscribe the keys for the next minute on behalf of whoever asked.
 
         Raises
         ------
@@ -209,7 +216,10 @@ class Desk:
             if fresh:
                 self.socket.subscribe("http", fresh)
                 self._asked.update(dict.fromkeys(fresh, now))
-        return np.array(tokens, np.uint32)
+
+    def awaited(self, keys: Iterable[str]) -> list[str]:
+        """Those of the keys that are in session and have no fresh numbers yet."""
+        return [row["key"] for row in self.quote_rows(keys) if row["held"] and not row["fresh"]]
 
     def quote_rows(self, keys: Iterable[str]) -> list[dict[str, Any]]:
         """One plain row per key: fresh numbers, or nulls with `fresh: false` and the reason."""
@@ -228,7 +238,7 @@ class Desk:
         """
         self.wait_ready(wait)
         self.ask(keys)
-        self._until(lambda: all(row["fresh"] or not row["held"] for row in self.quote_rows(keys)), wait)
+        self._until(lambda: not self.awaited(keys), wait)
         frame = pd.DataFrame(self.quote_rows(keys), index=pd.Index(keys, name="instrument"), columns=list(FRAME))
         frame.attrs = {"at": to_ist(self.clock.now()), "source": self.source, "simulated": self.simulated}
         return frame
@@ -271,10 +281,9 @@ class Desk:
         reasons = []
         if self.listing.problem:
             reasons.append(self.listing.problem)
-        if self.hub.feed_state != "LIVE":
-            reasons.append(f"feed is {self.hub.feed_state}: {self.hub.feed_reason}".rstrip(": "))
-        elif self.hub.age() > FRESH_TTL:
-            reasons.append(f"no heartbeat {self.hub.age():.0f} s")
+        feed = self.hub.feed()
+        if why := feed.why_blank():
+            reasons.append(why if feed.state == "LIVE" else f"feed is {feed.state}: {why}")
         return reasons
 
     def health(self) -> dict[str, Any]:
@@ -295,10 +304,10 @@ class Desk:
                 "connections": status.connections,
                 "subscribed": status.subscribed,
                 "silent": list(status.silent)[:50],
-                "quiet_s": self.hub.quiet() if status.subscribed else 0.0,
+                "quiet_s": self._quiet(status),
             },
-            "socket": dict(self.socket.counters),
-            "hub": dict(self.hub.counters),
+            "socket": self.socket.counters,
+            "hub": self.hub.counters,
             "relay": dict(self.relay.stats),
             "loop": self.loop_lag(),
             "exchange": self.exchange.describe(),
@@ -408,12 +417,16 @@ class Desk:
         if tokens:
             self.socket.release("http", tokens)
 
+    def _quiet(self, status: FeedStatus) -> float:
+        """Seconds without a tick in a live market; 0 while nothing is subscribed, since nothing can be missed."""
+        return self.hub.quiet() if status.subscribed else 0.0
+
     def _counters(self) -> dict[str, Any]:
         status = self.socket.status
         return {
             "connections": int(status.state in ("LIVE", "STALE")),
             "subscribed": status.subscribed,
-            "quiet_s": round(self.hub.quiet(), 1) if status.subscribed else 0.0,
+            "quiet_s": round(self._quiet(status), 1),
             "frames": self.socket.counters.get("frames", 0),
             "refused": self.hub.counters.get("refused", 0),
         }

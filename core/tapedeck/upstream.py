@@ -10,7 +10,6 @@ from typing import Any, Protocol
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
-from tapedeck.clock import Clock
 from tapedeck.errors import KiteError, SimulatorError
 from tapedeck.kite.login import Credentials, TokenFile
 from tapedeck.kite.rest import KiteRest
@@ -62,7 +61,7 @@ class Exchange(Protocol):
         ...
 
 
-def open_exchange(settings: Settings, clock: Clock) -> Exchange:
+def open_exchange(settings: Settings) -> Exchange:
     """The exchange the settings ask for.
 
     With a Kite key: Kite (or wherever its roots were pointed). Without one, or when asked to simulate: the
@@ -74,10 +73,17 @@ def open_exchange(settings: Settings, clock: Clock) -> Exchange:
         If a simulator was wanted and could not be reached or started.
     """
     if settings.has_credentials and not settings.simulate:
-        return KiteExchange(settings, clock)
-    if settings.own_exchange:
-        return RemoteSimulator(settings)
-    return ChildSimulator(settings)
+        return KiteExchange(settings)
+    if not settings.own_exchange:
+        child = SimChild(seed=settings.seed, start=settings.sim_start, speed=settings.sim_speed)
+        return SimulatedExchange(child.address, child.ws_address, child=child)
+    exchange = SimulatedExchange(settings.kite_rest, settings.kite_ws)
+    if exchange.probe() is None:
+        raise SimulatorError(
+            f"TAPEDECK_KITE_REST was {settings.kite_rest!r} and no simulator answers there; "
+            "start one with `tapedeck sim`, or unset it to let the desk start its own"
+        )
+    return exchange
 
 
 class KiteExchange:
@@ -85,7 +91,7 @@ class KiteExchange:
 
     source = "kite"
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.ws_root = settings.kite_ws
         self.api_key = settings.api_key
         self._root = settings.kite_rest
@@ -149,31 +155,27 @@ class KiteExchange:
         return None if self._elsewhere else next(reversed(self._kept()), None)
 
 
-class RemoteSimulator:
-    """A simulator somebody else runs, found at the roots of the settings; logged in to by itself."""
+class SimulatedExchange:
+    """A simulator at `root`, logged in to by itself; `child` is the process when this one started it, and ends it."""
 
     source = "sim"
+    # A real key is never sent to a simulator: it is logged in to with the simulator's own.
+    api_key = DEFAULT_API_KEY
 
-    def __init__(self, settings: Settings) -> None:
-        self.ws_root = settings.kite_ws
-        self._root = settings.kite_rest
-        # A real key is never sent to a simulator: it is logged in to with the simulator's own.
-        self.api_key = DEFAULT_API_KEY
-        self._token: str | None = None
-        self._rest = KiteRest(self.api_key, lambda: self._token, root=self._root)
-        if fetch_clock(self._root) is None:
-            raise SimulatorError(
-                f"TAPEDECK_KITE_REST was {self._root!r} and no simulator answers there; "
-                "start one with `tapedeck sim`, or unset it to let the desk start its own"
-            )
+    def __init__(self, root: str, ws_root: str, *, child: SimChild | None = None) -> None:
+        self.ws_root = ws_root
+        self._root = root
+        self._child = child
+        self._token = ""
+        self._rest = KiteRest(self.api_key, lambda: self._token or None, root=root)
 
     def credentials(self) -> Credentials | None:
-        if self._token is None:
-            self._token = log_in(self._root)
+        # Once is enough: a simulator that was started again knows the tokens of the one before.
+        self._token = self._token or log_in(self._root)
         return Credentials(self.api_key, self._token)
 
     def token_changed(self) -> bool:
-        return False  # a simulator that was started again knows the token of the one before
+        return False
 
     def probe(self) -> dict[str, Any] | None:
         return fetch_clock(self._root)
@@ -182,48 +184,14 @@ class RemoteSimulator:
         return self._rest.fetch_instruments(), day
 
     def describe(self) -> dict[str, Any]:
-        return {"kind": "simulator", "rest": self._root, "websocket": self.ws_root}
+        about: dict[str, Any] = {"kind": "simulator", "rest": self._root, "websocket": self.ws_root}
+        if self._child is not None:
+            about |= {"pid": self._child.pid, "restarts": self._child.restarts}
+        return about
 
     def close(self) -> None:
-        """It belongs to somebody else."""
-
-
-class ChildSimulator:
-    """A simulator started as a child of this process and ended with it."""
-
-    source = "sim"
-
-    def __init__(self, settings: Settings) -> None:
-        self._child = SimChild(seed=settings.seed, start=settings.sim_start, speed=settings.sim_speed)
-        self._root = self._child.address
-        self.ws_root = self._root.replace("http", "ws", 1)
-        self.api_key = DEFAULT_API_KEY
-        self._token = self._child.login()
-        self._rest = KiteRest(self.api_key, lambda: None, root=self._root)
-
-    def credentials(self) -> Credentials | None:
-        return Credentials(self.api_key, self._token)
-
-    def token_changed(self) -> bool:
-        return False  # a child that was started again knows the token of the one before
-
-    def probe(self) -> dict[str, Any] | None:
-        return fetch_clock(self._root)
-
-    def fetch_instruments(self, day: date) -> tuple[bytes, date]:
-        return self._rest.fetch_instruments(), day
-
-    def describe(self) -> dict[str, Any]:
-        return {
-            "kind": "simulator",
-            "rest": self._root,
-            "websocket": self.ws_root,
-            "pid": self._child.pid,
-            "restarts": self._child.restarts,
-        }
-
-    def close(self) -> None:
-        self._child.close()
+        if self._child is not None:
+            self._child.close()
 
 
 def fetch_clock(root: str, timeout: float = 3.0) -> dict[str, Any] | None:
