@@ -6,7 +6,6 @@ import argparse
 import logging
 import os
 import signal
-import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,7 +14,7 @@ from typing import Any
 from tapedeck.errors import FeedOwned, TapedeckError
 from tapedeck.settings import Settings, load
 
-from .access import require_loopback
+from .access import find_port, require_loopback
 
 log = logging.getLogger("tapedeck.server")
 
@@ -49,22 +48,12 @@ def settings_from(options: argparse.Namespace) -> Settings:
     return replace(settings, host=require_loopback(settings.host))
 
 
-def port_taken(settings: Settings) -> str:
-    """Why the port cannot be listened on, found out before anything is started; empty when it can."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((settings.host, settings.port))
-        except OSError as refused:
-            return str(refused.strerror)
-    return ""
-
-
 def serve(settings: Settings) -> int:
     """Open the desk, serve it until a signal comes, close everything. Exit status."""
-    if taken := port_taken(settings):
-        log.error("port %s cannot be opened (%s); choose another: make serve PORT=5007", settings.port, taken)
+    try:
+        settings = replace(settings, port=find_port(settings.host, settings.port))  # before anything is started
+    except OSError as taken:
+        log.error("port %s cannot be opened (%s); choose another: make serve PORT=5007", settings.port, taken.strerror)
         return 2
     # Imported late: a wrong setting is told in a tenth of a second. The desk opens, which is mostly waiting for the
     # exchange, while Panel loads.

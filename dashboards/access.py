@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
+from bokeh.server.util import bind_sockets
 from tornado.httputil import HTTPServerRequest
 from tornado.routing import Matcher, Rule
 from tornado.web import Application, RequestHandler
@@ -43,11 +44,30 @@ def require_loopback(host: str) -> str:
     return host
 
 
+def find_port(host: str, port: int) -> int:
+    """The port to listen on: `port` itself, or a free one for 0.
+
+    Raises
+    ------
+    OSError
+        If it cannot be listened on.
+    """
+    sockets, found = bind_sockets(host, port)
+    for one in sockets:
+        one.close()
+    return found
+
+
+def in_address(host: str) -> str:
+    """`host` as an address has it: an IPv6 one in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 class Gate:
     """The hosts and origins that may talk to the desk served on `port` of `host`."""
 
     def __init__(self, port: int, host: str = "127.0.0.1") -> None:
-        names = {*LOOPBACK_NAMES, f"[{host}]" if ":" in host else host}
+        names = {*LOOPBACK_NAMES, in_address(host)}
         # A browser leaves the usual port out.
         self.hosts = frozenset({f"{name}:{port}" for name in names} | (names if port == 80 else set()))
 

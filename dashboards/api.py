@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,6 @@ MAX_FOUND = 500
 #: How long an answer waits for the first packets of instruments nobody watched before.
 QUOTE_WAIT_S = 1.5
 EXCHANGES = ("NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX", "NCO")
-
-
 #: Kinds of instruments whose hours differ within a market: shares with derivatives close by auction.
 CLASSES: dict[str, tuple[str, ...]] = dict.fromkeys(("NSE_EQ", "BSE_EQ"), ("cas", "index"))
 
@@ -40,10 +39,8 @@ class NotReady(RuntimeError):
     """The desk cannot answer this yet; the message says what it waits for."""
 
 
-class Answer(RequestHandler):
-    """A GET route: `parameters` are the names it knows, `answer` makes the body."""
-
-    parameters: frozenset[str] = frozenset()
+class Json(RequestHandler):
+    """A handler that answers JSON, its errors too, and is never cached."""
 
     def initialize(self, desk: Desk) -> None:
         self.desk = desk
@@ -52,11 +49,25 @@ class Answer(RequestHandler):
         self.set_header("Cache-Control", "no-store")
         self.set_header("X-Content-Type-Options", "nosniff")
 
+    def send(self, status: int, body: dict[str, Any]) -> None:
+        """Finish with this body."""
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json; charset=UTF-8")
+        self.finish(json_encode(plain(body)))
+
+    def write_error(self, status_code: int, **_kwargs: Any) -> None:
+        self.send(status_code, {"error": self._reason.lower().replace(" ", "_"), "reason": self._reason})
+
+
+class Answer(Json, ABC):
+    """A GET route: `parameters` are the names it knows, `answer` makes the body."""
+
+    parameters: frozenset[str] = frozenset()
+
     async def get(self) -> None:
         try:
             self._check_names()
-            await self.prepare_answer()
-            status, body = self.answer()
+            status, body = await self.answer()
         except BadRequest as wrong:
             status, body = 400, {"error": "bad_request", "reason": str(wrong)}
         except UnknownInstrument as unknown:
@@ -65,23 +76,14 @@ class Answer(RequestHandler):
             status, body = 409, {"error": "subscription_limit", "reason": str(full)}
         except NotReady as early:
             status, body = 503, {"error": "not_ready", "reason": str(early)}
-        self.set_status(status)
-        self.set_header("Content-Type", "application/json; charset=UTF-8")
-        self.finish(json_encode(plain(body)))
+        self.send(status, body)
 
     async def head(self) -> None:
         await self.get()
 
-    async def prepare_answer(self) -> None:
-        """Wait for what the answer needs; most need nothing."""
-
-    def answer(self) -> tuple[int, dict[str, Any]]:
+    @abstractmethod
+    async def answer(self) -> tuple[int, dict[str, Any]]:
         """Status and body of the answer."""
-        raise NotImplementedError  # every route below has its own
-
-    def write_error(self, status_code: int, **_kwargs: Any) -> None:
-        self.set_header("Content-Type", "application/json; charset=UTF-8")
-        self.finish(json_encode({"error": self._reason.lower().replace(" ", "_"), "reason": self._reason}))
 
     def _need_instruments(self) -> None:
         if not len(self.desk.instruments):
@@ -123,14 +125,14 @@ class Answer(RequestHandler):
 class Health(Answer):
     """`/healthz`: the process serves; says nothing of the feed."""
 
-    def answer(self) -> tuple[int, dict[str, Any]]:
+    async def answer(self) -> tuple[int, dict[str, Any]]:
         return 200, {"status": "ok"}
 
 
 class Ready(Answer):
     """`/readyz`: 200 when numbers can be trusted, else 503 with every reason."""
 
-    def answer(self) -> tuple[int, dict[str, Any]]:
+    async def answer(self) -> tuple[int, dict[str, Any]]:
         reasons = self.desk.not_ready()
         return (503 if reasons else 200), {"ready": not reasons, "reasons": reasons}
 
@@ -140,7 +142,7 @@ class MarketStatus(Answer):
 
     parameters = frozenset({"segment"})
 
-    def answer(self) -> tuple[int, dict[str, Any]]:
+    async def answer(self) -> tuple[int, dict[str, Any]]:
         wanted = self._text("segment")
         if wanted is not None and wanted not in sessions.SEGMENTS and wanted not in EXCHANGES:
             allowed = ", ".join([*sessions.SEGMENTS, *EXCHANGES])
@@ -158,7 +160,7 @@ class MarketStatus(Answer):
 class SystemHealth(Answer):
     """`/api/system/health`: feed, ages, counters and what is wrong, in one answer."""
 
-    def answer(self) -> tuple[int, dict[str, Any]]:
+    async def answer(self) -> tuple[int, dict[str, Any]]:
         return 200, self.desk.health()
 
 
@@ -170,25 +172,24 @@ class Quotes(Answer):
 
     parameters = frozenset({"i"})
 
-    async def prepare_answer(self) -> None:
-        pending = self._keys()
-        self._need_instruments()
-        deadline = self.desk.clock.monotonic() + QUOTE_WAIT_S
-        self.desk.ask(pending)
-        while pending := [row["key"] for row in self.desk.quote_rows(pending) if row["held"] and not row["fresh"]]:
-            if self.desk.not_ready() or self.desk.clock.monotonic() >= deadline:
-                return
-            await asyncio.sleep(0.05)
-
-    def answer(self) -> tuple[int, dict[str, Any]]:
+    async def answer(self) -> tuple[int, dict[str, Any]]:
         keys = self._keys()
-        rows = self.desk.quote_rows(keys)
+        self._need_instruments()
+        self.desk.ask(keys)
+        await self._first_packets(keys)
         return 200, {
             "at": to_ist(self.desk.clock.now()).isoformat(),
             "source": self.desk.source,
             "simulated": self.desk.simulated,
-            "quotes": dict(zip(keys, rows, strict=True)),
+            "quotes": dict(zip(keys, self.desk.quote_rows(keys), strict=True)),
         }
+
+    async def _first_packets(self, keys: list[str]) -> None:
+        deadline = self.desk.clock.monotonic() + QUOTE_WAIT_S
+        while keys := self.desk.awaited(keys):
+            if self.desk.not_ready() or self.desk.clock.monotonic() >= deadline:
+                return
+            await asyncio.sleep(0.05)
 
     def _keys(self) -> list[str]:
         keys = self._texts("i")
@@ -205,7 +206,7 @@ class InstrumentSearch(Answer):
 
     parameters = frozenset({"q", "exchange", "limit"})
 
-    async def prepare_answer(self) -> None:
+    async def answer(self) -> tuple[int, dict[str, Any]]:
         query = self._text("q", most=80) or ""
         exchange = self._text("exchange")
         if exchange is not None and exchange not in EXCHANGES:
@@ -214,19 +215,14 @@ class InstrumentSearch(Answer):
         self._need_instruments()
         # On a thread: a vague question of 100,000 instruments may take a tenth of a second.
         found = await asyncio.to_thread(self.desk.find_instruments, query, limit=limit, exchange=exchange)
-        self._body = {"query": query, "listed": len(self.desk.instruments), "instruments": found}
-
-    def answer(self) -> tuple[int, dict[str, Any]]:
-        return 200, self._body
+        return 200, {"query": query, "listed": len(self.desk.instruments), "instruments": found}
 
 
-class NotFound(Answer):
-    """404 for anything else under `/api/`."""
+class NotFound(Json):
+    """404 for anything else under `/api/`, whatever the method."""
 
     def prepare(self) -> None:
-        self.set_status(404)
-        self.set_header("Content-Type", "application/json; charset=UTF-8")
-        self.finish(json_encode({"error": "not_found", "reason": f"no route {self.request.path}"}))
+        self.send(404, {"error": "not_found", "reason": f"no route {self.request.path}"})
 
 
 #: Every HTTP route: pattern and handler. The websocket joins them in `routes`.

@@ -7,7 +7,6 @@ from typing import Any
 
 import panel as pn
 from bokeh.server.server import Server
-from bokeh.server.util import bind_sockets
 from tornado.ioloop import IOLoop, PeriodicCallback
 
 from tapedeck.clock import Clock
@@ -15,7 +14,7 @@ from tapedeck.desk import Desk
 from tapedeck.settings import Settings
 
 from . import api, app
-from .access import Gate
+from .access import Gate, find_port, in_address
 
 log = logging.getLogger("tapedeck.server")
 
@@ -28,10 +27,8 @@ class Serving:
     """A desk on a port: bound when made, serving once started on the current thread's loop."""
 
     def __init__(self, desk: Desk, settings: Settings) -> None:
-        # Bound and let go first, so that port 0 is known before Bokeh is told which origins to accept.
-        sockets, port = bind_sockets(settings.host, settings.port)
-        for one in sockets:
-            one.close()
+        # Known before the server is made: Bokeh is told then which origins to accept.
+        port = find_port(settings.host, settings.port)
         self.desk = desk
         self.gate = Gate(port, settings.host)
         pages: dict[str, Any] = dict(app.build(desk))
@@ -55,8 +52,7 @@ class Serving:
         self.loop: IOLoop = self.server.io_loop
         self.watchdog = LoopWatchdog(desk.clock)
         desk.loop_lag = self.watchdog.lag
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        self.address = f"http://{host}:{port}/"
+        self.address = f"http://{in_address(settings.host)}:{port}/"
 
     def start(self) -> None:
         """Accept connections and let the relay beat; the caller runs the loop."""
