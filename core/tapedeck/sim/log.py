@@ -38,10 +38,6 @@ class Entry:
     skipped: int = 0
     sent: int = 0
 
-    @property
-    def is_open(self) -> bool:
-        return self.status == 101 and self.closed_ns is None
-
     def document(self) -> dict[str, Any]:
         """The entry as JSON-safe dict."""
         return {name: getattr(self, name) for name in self.__slots__}
@@ -63,11 +59,6 @@ class ConnectionLog:
         self._entries: deque[Entry] = deque(maxlen=REMEMBERED)
         self._open: dict[int, tuple[Entry, socket.socket | None]] = {}
         self.total = self.refused = self.max_simultaneous = self._last_id = 0
-
-    @property
-    def open_count(self) -> int:
-        """Connections open now."""
-        return len(self._open)
 
     def open_of(self, api_key: str) -> int:
         """Connections open now under that API key."""

@@ -16,7 +16,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tapedeck import sessions
-from tapedeck.clock import ist_date, ist_ns
+from tapedeck.clock import ist_date
 from tapedeck.errors import NetworkFailed
 from tapedeck.schema import Instrument
 from tapedeck.sim.clock import LoopClock
@@ -147,9 +147,8 @@ def load_day(market: Market, day: date) -> Loaded:
     exchanges = sorted({instrument.exchange for instrument in instruments})
     dumps = {name: [i for i in instruments if i.exchange == name] for name in exchanges} | {"": instruments}
     prices = market.day(day)
-    # A day works out most of itself when first looked at: most of a second for the option chains, and the
-    # first subscriber would have to wait for it on the stream's own loop.
-    prices.snapshot(prices.tokens, ist_ns(day, "09:15"))
+    # Here, on a worker: the first subscriber would have to wait for the option chains on the stream's own loop.
+    prices.warm()
     return Loaded(
         prices,
         instruments,
