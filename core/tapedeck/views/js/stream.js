@@ -1,9 +1,13 @@
 // One websocket to the desk that comes back by itself, rests while the tab is hidden and never queues.
+//
+// State: the socket, what the page wishes (keys, and by action: focus, depth, topics), which of it was said on this
+// connection, the retry. Wishes are said at most five times a second, the newest only.
 
 const FIRST_RETRY_MS = 250
 const LAST_RETRY_MS = 2000
 // A half-open connection says nothing for ever; the desk says something every second.
 const SILENCE_MS = 6000
+const WISH_MS = 200
 
 export class Stream {
   // `on`: {open, text, frame, gone}, each called with what arrived.
@@ -12,12 +16,17 @@ export class Stream {
     this.keys = keys
     this.rate = rate
     this.on = on
+    this.wishes = {focus: null, depth: [], topics: []}
+    this.said = {}
     this.socket = null
     this.timer = null
+    this.wishTimer = null
     this.retry = FIRST_RETRY_MS
     this.connects = 0
     this.failures = 0
     this.heardAt = performance.now()
+    // Keys whose welcome has not come yet: their rows are loading, not blank.
+    this.awaitsWelcome = true
     this.paused = false
     this.closed = false
   }
@@ -32,7 +41,7 @@ export class Stream {
     socket.onopen = () => {
       if (socket !== this.socket) return
       this.connects += 1
-      this.send({a: "hello", v: this.keys, rate: this.rate})
+      this.hello()
       if (this.paused) this.send({a: "pause"})
       this.on.open()
     }
@@ -44,6 +53,55 @@ export class Stream {
       else this.on.frame(event.data)
     }
     socket.onclose = () => this.lost(socket)
+  }
+
+  hello() {
+    this.said = {keys: JSON.stringify(this.keys)}
+    this.awaitsWelcome = true
+    this.send({a: "hello", v: this.keys, rate: this.rate})
+    this.sayWishes()
+  }
+
+  welcomed() {
+    this.awaitsWelcome = false
+  }
+
+  // Subscribe to exactly these keys from now on.
+  setKeys(keys) {
+    this.keys = keys
+    this.later()
+  }
+
+  // What else is wanted; `action` is focus, depth or topics, `values` a list (null: nothing said).
+  wish(action, values) {
+    this.wishes[action] = values
+    this.later()
+  }
+
+  later() {
+    if (this.wishTimer !== null) return
+    this.sayAll()
+    this.wishTimer = setTimeout(() => { this.wishTimer = null; this.sayAll() }, WISH_MS)
+  }
+
+  sayAll() {
+    if (!this.isOpen) return
+    if (JSON.stringify(this.keys) !== this.said.keys) {
+      this.hello()
+      if (this.paused) this.send({a: "pause"})
+    } else {
+      this.sayWishes()
+    }
+  }
+
+  sayWishes() {
+    for (const [action, values] of Object.entries(this.wishes)) {
+      const text = JSON.stringify(values)
+      const quiet = values === null || (!values.length && this.said[action] === undefined && action !== "focus")
+      if (quiet || this.said[action] === text) continue
+      this.said[action] = text
+      this.send({a: action, v: values})
+    }
   }
 
   lost(socket) {
@@ -96,6 +154,7 @@ export class Stream {
   close() {
     this.closed = true
     clearTimeout(this.timer)
+    clearTimeout(this.wishTimer)
     this.socket?.close()
     this.socket = null
   }

@@ -1,0 +1,242 @@
+// The page: takes the stream in, keeps what the viewer looks at, and lets every target draw itself.
+//
+// Targets are Bokeh models with a tag "tapedeck:{json}"; its `kind` names the class that draws it. They are looked
+// up again whenever the document has grown or a view was made anew. State: market (what is known), ui (what is
+// looked at), workspace (what is saved), stream (the connection), targets by model id, the newest overview and
+// books.
+
+import {Market} from "./market.js"
+import {Stream} from "./stream.js"
+import {Ui} from "./ui.js"
+import {Workspace} from "./workspace.js"
+
+const TAG = "tapedeck:"
+const DRAW_MS = 250
+const ASK_MS = 8000
+
+// performance.now() that does not stand still while the machine sleeps: the wall clock shows the sleep.
+function wakefulClock() {
+  let perf = performance.now()
+  let wall = Date.now()
+  let slept = 0
+  return () => {
+    const p = performance.now()
+    const w = Date.now()
+    const missing = w - wall - (p - perf)
+    if (missing > 2000) slept += missing
+    perf = p
+    wall = w
+    return p + slept
+  }
+}
+
+export class Page {
+  // `kinds`: class by kind of target, each with `draw(page)` and, if it needs it, `heard(type, message)`.
+  constructor(model, view, kinds) {
+    this.model = model
+    this.view = view
+    this.kinds = kinds
+    this.now = wakefulClock()
+    this.market = new Market(this.now())
+    this.market.source = model.source
+    this.market.simulated = model.simulated
+    this.targets = new Map()
+    this.depths = new Map()
+    this.overview = null
+    this.applied = 0
+    this.frames = 0
+    this.snapshots = 0
+    this.sessionLost = false
+    this.message = ""
+    this.saveProblem = ""
+    this.base = new URL(model.url.replace(/api\/stream$/, ""), document.baseURI)
+    this.ui = new Ui(location.href)
+    this.workspace = new Workspace(model.workspace, (path, options) => this.ask(path, options), (problem) => {
+      this.saveProblem = problem
+      this.draw()
+    })
+    this.ui.on(() => { this.subscribe(); this.draw() })
+    this.workspace.on(() => { this.subscribe(); this.draw() })
+    const url = new URL(model.url, document.baseURI)
+    url.protocol = url.protocol.replace("http", "ws")
+    this.stream = new Stream(url.href, {
+      keys: this.keys(), rate: model.rate,
+      on: {open: () => this.opened(), text: (t) => this.text(t), frame: (b) => this.frame(b), gone: () => this.gone()},
+    })
+  }
+
+  start(listeners) {
+    this.listeners = [
+      [document, "visibilitychange", () => this.visibility()],
+      [window, "pageshow", () => this.visibility()],
+      [window, "pagehide", () => { this.ui.write(); this.workspace.stop() }],
+      ...listeners,
+    ]
+    for (const [target, name, handler] of this.listeners) target.addEventListener(name, handler)
+    this.timer = setInterval(() => this.draw(), DRAW_MS)
+    this.view.model.document.on_event("connection_lost", () => { this.sessionLost = true; this.draw() })
+    if (document.visibilityState === "hidden") this.stream.paused = true
+    this.stream.open()
+    this.draw()
+  }
+
+  stop() {
+    clearInterval(this.timer)
+    for (const [target, name, handler] of this.listeners ?? []) target.removeEventListener(name, handler)
+    for (const target of this.targets.values()) target.part.stop?.()
+    this.stream.close()
+    this.ui.stop()
+    this.workspace.stop()
+  }
+
+  // -- what is subscribed -------------------------------------------------------------------------------------
+
+  // The list this page shows; the first one when the address names none or one that is gone.
+  get list() {
+    return this.workspace.list(this.ui.get("list")) ?? {name: "", keys: []}
+  }
+
+  get selected() {
+    return this.ui.get("selected")
+  }
+
+  keys() {
+    const selected = this.selected.includes(":") ? [this.selected] : []
+    return [...new Set([...this.model.tape, ...this.list.keys, ...selected])]
+  }
+
+  subscribe() {
+    this.stream.setKeys(this.keys())
+  }
+
+  // Make this instrument the one that every tile of the page is about.
+  select(key) {
+    this.ui.set({selected: key})
+  }
+
+  // -- what comes in ------------------------------------------------------------------------------------------
+
+  opened() {
+    this.market.connected = true
+    this.workspace.save()
+    this.draw()
+  }
+
+  gone() {
+    this.market.connected = false
+    this.market.gap(this.now())
+    this.draw()
+  }
+
+  text(text) {
+    const message = JSON.parse(text)
+    if (message.type === "welcome") this.welcome(message)
+    else if (message.type === "state") this.state(message)
+    else if (message.type === "depth") this.depths.set(message.instrument_token, message)
+    else if (message.type === "overview") this.overview = message
+    else if (message.type === "error") this.message = message.message
+    this.tell(message.type, message)
+    this.draw()
+  }
+
+  welcome(message) {
+    if (this.market.epoch !== null && message.epoch !== this.market.epoch) this.forget()
+    this.market.welcome(message)
+    this.stream.welcomed()
+  }
+
+  state(message) {
+    this.market.state(message, this.now())
+    this.workspace.follow(message.counters?.workspace)
+  }
+
+  // Another source, or a desk that started anew: nothing from before may stay on the screen.
+  forget() {
+    this.depths.clear()
+    this.overview = null
+    this.tell("forget", null)
+  }
+
+  frame(buffer) {
+    const result = this.market.frame(buffer, this.now())
+    if (!result) return this.draw()
+    this.frames += 1
+    if (result.snapshot) this.snapshots += 1
+    if (result.restarted) this.forget()
+    if (result.lost) this.stream.send({a: "snapshot"})
+    this.applied += result.changed.length
+    this.tell(result.snapshot ? "snapshot" : "frame", result.changed)
+    this.draw()
+  }
+
+  tell(type, message) {
+    for (const {part} of this.targets.values()) part.heard?.(type, message)
+  }
+
+  // A hidden page rests; what it shows ages from the first moment it may miss something.
+  visibility() {
+    if (document.visibilityState === "hidden") {
+      this.market.gap(this.now())
+      this.stream.pause()
+    } else if (this.stream.paused) {
+      this.stream.resume()
+    }
+    this.draw()
+  }
+
+  // JSON of a route of the desk. An Error has the desk's reason as its message, `status` and `body`.
+  async ask(path, {method = "GET", body} = {}) {
+    const headers = body === undefined ? {} : {"Content-Type": "application/json"}
+    const answer = await fetch(new URL(path, this.base), {
+      method, headers, cache: "no-store", signal: AbortSignal.timeout(ASK_MS),
+      body: body === undefined ? undefined : JSON.stringify(body),
+    })
+    const said = await answer.json().catch(() => ({}))
+    if (answer.ok) return said
+    throw Object.assign(new Error(said.reason ?? `${answer.status} ${answer.statusText}`), {status: answer.status, body: said})
+  }
+
+  // -- drawing ------------------------------------------------------------------------------------------------
+
+  draw() {
+    this.stream.watch(performance.now())
+    this.findTargets()
+    this.verdict = this.market.verdict(this.now())
+    for (const {part} of this.targets.values()) part.draw(this)
+    if (this.tables().some((table) => table.tabulator)) document.getElementById("skeleton")?.remove()
+  }
+
+  findTargets() {
+    for (const model of this.view.model.document.all_models) {
+      const tag = model.tags?.find((t) => typeof t === "string" && t.startsWith(TAG))
+      if (!tag) continue
+      const view = Bokeh.index.find_one_by_id(model.id)
+      const known = this.targets.get(model.id)
+      if (known && known.view === view) continue
+      const spec = JSON.parse(tag.slice(TAG.length))
+      const Kind = this.kinds[spec.kind]
+      // A data source has no view of its own.
+      if (!Kind || (!view && !Kind.needsNoView)) continue
+      known?.part.stop?.()
+      this.targets.set(model.id, {kind: spec.kind, view, part: new Kind(view, spec, this, model)})
+    }
+  }
+
+  // Every part of that kind.
+  parts(kind) {
+    return [...this.targets.values()].filter((target) => target.kind === kind).map((target) => target.part)
+  }
+
+  tables() {
+    return this.parts("table")
+  }
+
+  // The first element that matches in any of the page's own shadow roots.
+  find(selector) {
+    for (const target of this.targets.values()) {
+      const found = target.kind !== "table" && target.view?.shadow_el?.querySelector(selector)
+      if (found) return found
+    }
+    return null
+  }
+}

@@ -1,0 +1,114 @@
+// The saved workspace: named lists, columns, density, theme and layout, the same in every tab.
+//
+// State: the newest document, the fields changed here and not saved yet, whether a save is on its way. A save
+// names the revision it is based on; when another tab was faster, its document is taken and only the fields
+// changed here are put on top.
+
+const SAVE_MS = 400
+const RETRY_MS = 2000
+const TRIES = 4
+
+export class Workspace {
+  // `ask(path, options)` fetches JSON; `tell(problem)` hears why saving fails, and "" when it works again.
+  constructor(document, ask, tell) {
+    this.document = structuredClone(document)
+    this.ask = ask
+    this.tell = tell
+    this.dirty = new Set()
+    this.listeners = []
+    this.timer = null
+    this.saving = false
+  }
+
+  on(listener) {
+    this.listeners.push(listener)
+  }
+
+  get lists() {
+    return this.document.lists
+  }
+
+  list(name) {
+    const wanted = name.toLowerCase()
+    return this.lists.find((one) => one.name.toLowerCase() === wanted) ?? this.lists[0]
+  }
+
+  // Change fields of the document here and, soon, on the desk.
+  change(fields) {
+    this.document = {...this.document, ...structuredClone(fields)}
+    for (const name of Object.keys(fields)) this.dirty.add(name)
+    this.notify(Object.keys(fields))
+    clearTimeout(this.timer)
+    this.timer = setTimeout(() => this.save(), SAVE_MS)
+  }
+
+  changeList(name, keys) {
+    this.change({lists: this.lists.map((one) => (one.name === name ? {...one, keys} : one))})
+  }
+
+  notify(changed) {
+    for (const listener of this.listeners) listener(changed)
+  }
+
+  async save() {
+    if (this.saving || !this.dirty.size) return
+    this.saving = true
+    clearTimeout(this.timer)
+    const sent = this.dirty
+    this.dirty = new Set()
+    try {
+      await this.put(sent)
+      this.tell("")
+    } catch (error) {
+      for (const name of sent) this.dirty.add(name)
+      this.tell(error.status === 400 ? `not saved: ${error.message}` : "not saved yet: the desk is not reachable")
+      // A document that the desk refuses stays refused until it is changed.
+      if (error.status !== 400) this.timer = setTimeout(() => this.save(), RETRY_MS)
+    } finally {
+      this.saving = false
+    }
+    if (this.dirty.size && sent.size && !this.timer) this.timer = setTimeout(() => this.save(), SAVE_MS)
+  }
+
+  async put(sent) {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const saved = await this.ask("api/workspace", {method: "PUT", body: this.document})
+        this.document = {...saved, ...this.mine(this.dirty)}
+        return
+      } catch (error) {
+        if (error.status !== 409 || attempt === TRIES) throw error
+        const others = Object.keys(this.document).filter((name) => !sent.has(name) && !this.dirty.has(name))
+        this.document = {...error.body.workspace, ...this.mine(sent), ...this.mine(this.dirty)}
+        this.notify(others)
+      }
+    }
+  }
+
+  mine(names) {
+    return Object.fromEntries([...names].map((name) => [name, this.document[name]]))
+  }
+
+  // The desk says its revision once a second: another tab, or another desk after a restart, may be ahead.
+  async follow(revision) {
+    if (revision === undefined || revision === this.document.revision || this.saving || this.following) return
+    if (this.dirty.size) return
+    this.following = true
+    try {
+      const theirs = await this.ask("api/workspace")
+      if (this.dirty.size || this.saving) return
+      const changed = Object.keys(theirs).filter((name) => JSON.stringify(theirs[name]) !== JSON.stringify(this.document[name]))
+      this.document = theirs
+      this.notify(changed)
+    } catch {
+      // Asked again with the next state message.
+    } finally {
+      this.following = false
+    }
+  }
+
+  stop() {
+    clearTimeout(this.timer)
+    this.save()
+  }
+}
