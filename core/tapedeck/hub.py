@@ -295,6 +295,10 @@ class Hub:
 
     # -- reading: one number, held to its age ------------------------------------------------------------------
 
+    def now(self) -> int:
+        """Market time, UTC nanoseconds."""
+        return self._clock.now()
+
     def age(self) -> float:
         """Real seconds since the last frame of the feed; infinite when none came."""
         return self._clock.monotonic() - self._alive_at
