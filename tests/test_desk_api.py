@@ -12,7 +12,8 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dashboards.api import ROUTES, plain
+from dashboards.answers import plain
+from dashboards.api import ROUTES
 from dashboards.app import PAGES
 from tapedeck import sessions
 from tapedeck.settings import parse_start
@@ -68,8 +69,9 @@ def test_a_stranger_gets_nothing_from_any_route(desk, path, headers):
 
 @pytest.mark.parametrize("path", [path for path, _ in ROUTES])
 def test_other_methods_are_refused(desk, path):
-    for method in ("POST", "PUT", "DELETE"):
-        assert requests.request(method, desk.address + path, timeout=10).status_code in {403, 405}
+    for method in ("POST", "PUT", "DELETE", "PATCH"):
+        if (method, path) != ("PUT", "/api/workspace"):
+            assert requests.request(method, desk.address + path, timeout=10).status_code in {403, 405}
 
 
 def test_an_unknown_route_is_told_so_as_json(desk):

@@ -14,15 +14,14 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
-from importlib import resources
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from tapedeck import sessions
-from tapedeck.clock import Clock, SwitchableClock, SystemClock, to_ist
+from tapedeck.asked import Asked
+from tapedeck.clock import Clock, SwitchableClock, SystemClock, ist_date, to_ist
+from tapedeck.cpu import CpuMeter
 from tapedeck.errors import FeedOwned
 from tapedeck.feed import FeedStatus
 from tapedeck.hub import Hub
@@ -35,14 +34,11 @@ from tapedeck.relay.server import Relay
 from tapedeck.settings import Settings, load
 from tapedeck.sim.clock import LoopClock
 from tapedeck.upstream import Exchange, open_exchange
+from tapedeck.workspace import Workspace, default_lists
 
 log = logging.getLogger("tapedeck.desk")
 
 SIM_HEADER = "X-Tapedeck-Sim"
-#: How long an answer of the HTTP interface keeps its instruments subscribed after it was last asked for.
-ASKED_KEEP_S = 60.0
-#: Instruments the HTTP interface may keep subscribed at once; the longest unasked go first.
-ASKED_MOST = 1000
 KEEPER_PERIOD_S = 0.5
 #: Columns of a quotes frame; `quote_rows` has all there is.
 FRAME = (
@@ -100,13 +96,6 @@ def open(**given: Any) -> Desk:
     return desk
 
 
-@lru_cache(maxsize=1)
-def _first_watchlist() -> tuple[str, ...]:
-    """Keys of `rules/watchlist.yaml`; read once, since every page asks for them."""
-    text = resources.files("tapedeck.rules").joinpath("watchlist.yaml").read_text(encoding="utf-8")
-    return tuple(yaml.safe_load(text)["keys"])
-
-
 @dataclass(frozen=True)
 class DeskStatus:
     """How the desk is, at a glance."""
@@ -152,8 +141,9 @@ class Desk:
         )
         self.relay = Relay(self.hub, self.socket, clock, counters=self._counters)
         self.listing = Listing(exchange, clock)
-        self._asked: dict[int, float] = {}
-        self._asked_lock = threading.Lock()
+        self.workspace = Workspace(settings.data, self._default_lists)
+        self._asked = Asked(self.socket, clock)
+        self._cpu = CpuMeter(clock)
         self._address = ""
         self._ending = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="tapedeck-keeper", daemon=True)
@@ -179,10 +169,12 @@ class Desk:
         return self.listing.instruments
 
     def watchlist(self) -> list[str]:
-        """Keys of the first watchlist that today's instrument file knows; all of them while it is being fetched."""
-        return [
-            key for key in _first_watchlist() if not len(self.instruments) or self.instruments.find(key) is not None
-        ]
+        """Keys of the workspace's first list that today's instruments know; all of them while these are fetched."""
+        keys = self.workspace.document()["lists"][0]["keys"]
+        return [key for key in keys if not len(self.instruments) or key in self.instruments]
+
+    def _default_lists(self) -> list[dict[str, Any]]:
+        return default_lists(self.instruments, ist_date(self.clock.now()))
 
     def find_instruments(self, query: str, *, limit: int, exchange: str | None = None) -> list[dict[str, Any]]:
         """Instruments that match the words, best first, as plain rows."""
@@ -203,19 +195,7 @@ class Desk:
         SubscriptionLimit
             If the connection would carry more than Kite allows; nothing changed then.
         """
-        tokens = [self.instruments.get(key).instrument_token for key in keys]
-        now = self.clock.monotonic()
-        # Held through the calls: a release and a new wish for the same instrument must not pass each other.
-        with self._asked_lock:
-            known = [token for token in tokens if token in self._asked]
-            self._asked.update(dict.fromkeys(known, now))
-            fresh = [token for token in tokens if token not in self._asked]
-            room = ASKED_MOST - len(self._asked) - len(fresh)
-            oldest = sorted(self._asked, key=self._asked.__getitem__)[: max(0, -room)]
-            self._drop(oldest)
-            if fresh:
-                self.socket.subscribe("http", fresh)
-                self._asked.update(dict.fromkeys(fresh, now))
+        self._asked.ask([self.instruments.get(key).instrument_token for key in keys])
 
     def awaited(self, keys: Iterable[str]) -> list[str]:
         """Those of the keys that are in session and have no fresh numbers yet."""
@@ -311,6 +291,7 @@ class Desk:
             "relay": dict(self.relay.stats),
             "loop": self.loop_lag(),
             "exchange": self.exchange.describe(),
+            "workspace": self.workspace.describe(),
             "instruments": {"count": len(self.instruments), "as_of": self.listing.day, "warning": self.listing.warning},
             "market": {name: sessions.market_status(now, name) for name in sessions.SEGMENTS},
         }
@@ -380,14 +361,14 @@ class Desk:
     def _keep(self) -> None:
         """Slow work off every loop: instruments, a new token, subscriptions nobody asks for any more."""
         while not self._ending.is_set():
-            now = self.clock.monotonic()
             try:
                 self._stay_owner()
                 if self.exchange.token_changed():
                     self.socket.token_changed()
                 if self.listing.refresh():
                     self.hub.adopt_instruments(self.instruments)
-                self._forget_unasked(now)
+                self.workspace.load()
+                self._asked.forget_unasked()
             except Exception:  # the keeper must outlive whatever went wrong once
                 log.exception("the keeper met an error and goes on")
             self._ending.wait(KEEPER_PERIOD_S)
@@ -407,16 +388,6 @@ class Desk:
         if self._address and self._lock.read_address() is None:
             self._lock.publish_address(self._address, "")
 
-    def _forget_unasked(self, now: float) -> None:
-        with self._asked_lock:
-            self._drop([token for token, asked in self._asked.items() if now - asked > ASKED_KEEP_S])
-
-    def _drop(self, tokens: list[int]) -> None:
-        for token in tokens:
-            del self._asked[token]
-        if tokens:
-            self.socket.release("http", tokens)
-
     def _quiet(self, status: FeedStatus) -> float:
         """Seconds without a tick in a live market; 0 while nothing is subscribed, since nothing can be missed."""
         return self.hub.quiet() if status.subscribed else 0.0
@@ -429,4 +400,6 @@ class Desk:
             "quiet_s": round(self._quiet(status), 1),
             "frames": self.socket.counters.get("frames", 0),
             "refused": self.hub.counters.get("refused", 0),
+            "workspace": self.workspace.revision,
+            "cpu_pct": self._cpu.pct(),
         }

@@ -4,6 +4,7 @@ TapedeckError
 ├── ConfigError            a setting is wrong (all problems in one message)
 ├── UnknownInstrument      no such EXCHANGE:TRADINGSYMBOL or token (also a KeyError)
 ├── StaleData              a number was asked for that cannot be shown as live
+├── WorkspaceConflict      the workspace to save was made from an older one
 ├── FrameError             a stream frame of the desk itself that cannot be read
 ├── FeedError
 │   ├── SubscriptionLimit  more instruments than one connection may carry
@@ -22,6 +23,8 @@ CoverageWarning (UserWarning): a date lies outside the session calendar's covere
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class TapedeckError(Exception):
@@ -46,6 +49,14 @@ class StaleData(TapedeckError):
     def __init__(self, message: str, *, reason: str = "") -> None:
         super().__init__(message)
         self.reason = reason or message
+
+
+class WorkspaceConflict(TapedeckError):
+    """The workspace to save was made from an older one; `workspace` is the one that is saved."""
+
+    def __init__(self, message: str, workspace: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.workspace = workspace
 
 
 class FrameError(TapedeckError, ValueError):

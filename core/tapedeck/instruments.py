@@ -162,6 +162,12 @@ class Instruments:
         future = next((i for i in contracts if i.instrument_type == "FUT"), None)
         return Chain(contracts[0].name, contracts[0].exchange, expiry, rows, future)
 
+    def near_future(self, name: str, day: date, exchange: str = "NFO") -> Instrument | None:
+        """The future of an underlying that expires first, on that day or later; None when there is none."""
+        futures = (i for i in self._contracts.get((exchange, name), ()) if i.instrument_type == "FUT")
+        later = ((i.expiry, i) for i in futures if i.expiry is not None and i.expiry >= day)
+        return min(later, key=lambda found: found[0], default=(None, None))[1]
+
     def underlying(self, instrument: Instrument) -> Instrument | None:
         """The share or index that an equity derivative is derived from; None for any other instrument."""
         if instrument.exchange not in _EQUITY_DERIVATIVES:
