@@ -19,6 +19,7 @@ from tapedeck.clock import SECOND, ManualClock, OffsetClock
 from tapedeck.errors import SubscriptionLimit
 from tapedeck.hub import Hub
 from tapedeck.instruments import Instruments
+from tapedeck.relay.board import Board
 from tapedeck.relay.frames import Frame, parse_frame
 from tapedeck.relay.listener import Listener
 from tapedeck.relay.mirror import Mirror
@@ -70,6 +71,28 @@ class Wishes:
             self.held.pop(listener, None)
         else:
             self.held[listener] -= set(tokens)
+
+
+class Rumour:
+    """A topic that says how many instruments the board has confirmed, and remembers how it was treated."""
+
+    period_s = 1.0
+
+    def __init__(self) -> None:
+        self.heard: list[bool] = []
+        self.built = 0
+        self.wrong = False
+
+    def listen(self, on: bool) -> None:
+        self.heard.append(on)
+
+    def build(self, board: Board) -> str:
+        assert self.heard[-1], "nobody listens"
+        self.built += 1
+        if self.wrong:
+            raise ValueError("the rumour was lost")
+        prices = board.records["last_price"]
+        return json.dumps({"type": "overview", "epoch": board.epoch, "best": float(np.nanmax([*prices, 0.0]))})
 
 
 class Viewer:

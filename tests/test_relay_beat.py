@@ -29,8 +29,8 @@ def test_hello_is_answered_by_welcome_state_and_snapshot_in_that_order():
     assert (said["source"], said["simulated"], said["unknown"]) == ("kite", False, ["NSE:NOPE", 7])
     assert [one["key"] for one in said["instruments"]] == ["NSE:S1", "NSE:S2"]
     assert said["instruments"][0] == {
-        "instrument_token": 257, "key": "NSE:S1", "name": "SHARE 1", "tick_size": 0.05, "lot_size": 1,
-        "segment": "", "instrument_type": "EQ",
+        "instrument_token": 257, "key": "NSE:S1", "tradingsymbol": "S1", "exchange": "NSE", "name": "SHARE 1",
+        "expiry": None, "strike": 0.0, "tick_size": 0.05, "lot_size": 1, "segment": "", "instrument_type": "EQ",
     }  # fmt: skip
     assert json.loads(state)["type"] == "state"
     frame = viewer.frames()[0]

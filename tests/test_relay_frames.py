@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tapedeck.errors import FrameError
 from tapedeck.feed import STATES
 from tapedeck.relay.frames import (
+    ACTIONS,
     CONFIRMED,
     DELTA,
     DEPTH_KNOWN,
@@ -135,6 +136,12 @@ def test_a_message_is_read_once_and_in_order():
         ('{"a": "HELLO"}', 'action was "HELLO"'),
         ('{"a": ["hello"]}', 'action was ["hello"]'),
         ('{"a": "subscribe"}', "subscribe had no instruments"),
+        ('{"a": "focus"}', "focus had no instruments; give them as 'v'"),
+        ('{"a": "depth"}', "depth had no instruments"),
+        ('{"a": "topics"}', "topics had no names"),
+        ('{"a": "focus", "v": {"a": 1}}', "give a list"),
+        ('{"a": "depth", "v": [1,2,3,4,5,6,7,8,9,10,11]}', "depth had 11 items; allowed: 10"),
+        ('{"a": "topics", "v": [1.5]}', "v had 1.5"),
         ('{"a": "hello", "v": "NSE:INFY"}', "give a list"),
         ('{"a": "hello", "v": [1.5]}', "v had 1.5"),
         ('{"a": "hello", "v": [true]}', "v had true"),
@@ -170,7 +177,7 @@ def test_any_text_is_a_message_or_refused(text):
         message = parse_message(text)
     except FrameError:
         return
-    assert message.action in ("hello", "subscribe", "unsubscribe", "snapshot", "pause", "resume")
+    assert message.action in ACTIONS
 
 
 @given(text=st.one_of(st.text(max_size=200), json_values.map(json.dumps)))

@@ -174,7 +174,7 @@ def test_a_viewer_that_does_not_read_costs_bounded_memory_and_delays_nobody():
 
             wait_until(step, timeout=20)
             # Never more than the one welcome, state and snapshot that it did not read.
-            one_beat = count * (RECORD.itemsize + 160) + 8192
+            one_beat = count * (RECORD.itemsize + 240) + 8192
             assert 100_000 < max(waiting) < one_beat
             assert server.relay.stats["conflated"] > 0
             wait_until(lambda: live_price(quick, "NSE:S5") == prices[4])
@@ -208,7 +208,7 @@ def test_closing_every_viewer_leaves_nothing_behind():
             return all(ref() is None for ref in watched)
 
         wait_until(gone)
-        assert len(server.relay._subscriptions) == 1, "only the empty one"
+        assert len(server.relay._wishes.subscriptions) == 1, "only the empty one"
 
 
 def test_a_desk_that_closes_says_so():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tapedeck.relay.frames import DELTA, SNAPSHOT
 from tapedeck.relay.listener import MAX_ERRORS
-from tests.relay_support import HELLO, Stage, price, texts
+from tests.relay_support import HELLO, Rumour, Stage, price, texts
 
 # -- slow viewers --------------------------------------------------------------------------------------------------
 
@@ -160,11 +160,13 @@ def test_nobody_hears_anything_before_hello():
 @given(said=st.lists(st.one_of(st.text(max_size=60), st.binary(max_size=20), st.sampled_from([
     HELLO, '{"a":"pause"}', '{"a":"resume"}', '{"a":"snapshot"}', '{"a":"hello","v":[99999999]}',
     '{"a":"subscribe","v":["NSE:S5",0]}', '{"a":"unsubscribe","v":["NSE:S1"]}', '{"a":"subscribe","v":[[]]}',
-    '{"a":"hello","v":{}}', '{"a":null}', '{"a":"hello","rate":1e400}',
+    '{"a":"hello","v":{}}', '{"a":null}', '{"a":"hello","rate":1e400}', '{"a":"focus","v":[257,"NSE:S9"]}',
+    '{"a":"focus","v":[]}', '{"a":"depth","v":["NSE:S1",513,4294967295]}', '{"a":"depth","v":[]}',
+    '{"a":"topics","v":["overview"]}', '{"a":"topics","v":["weather"]}', '{"a":"topics","v":[0]}',
 ])), max_size=25))  # fmt: skip
 @settings(max_examples=120, deadline=None)
 def test_no_message_brings_the_relay_down(said):
-    stage = Stage()
+    stage = Stage(topics={"overview": Rumour()})
     rude, other = stage.viewer(), stage.viewer(HELLO)
     for i, text in enumerate(said):
         before = stage.relay.stats["refused_messages"]

@@ -3,7 +3,7 @@
 State
 -----
 epoch, cursor      how far the hub has been read
-records            RECORD row of every slot of the hub
+records, extras    RECORD row of every slot of the hub, and what of its newest packet a record has no room for
 version            per slot: number of the content that last changed its record
 confirmed, phase   per slot: what the record says, to notice a change that no packet made
 phases             phase of every (segment, class) in use, to notice transitions
@@ -18,9 +18,14 @@ import numpy as np
 from tapedeck import sessions
 from tapedeck.hub import Hub
 from tapedeck.relay.frames import RECORD, empty_records, encode_records, phase_codes
+from tapedeck.schema import DEPTH
 from tapedeck.sessions import Phase
 
+#: The whole book of a slot, and the day's extremes of its open interest (-1 where absent).
+EXTRA = np.dtype([("depth", DEPTH), ("oi_day_high", "<i8"), ("oi_day_low", "<i8")])
+
 _RAW = np.dtype((np.void, RECORD.itemsize))
+_RAW_DEPTH = np.dtype((np.void, DEPTH.itemsize))
 
 
 class Transition(NamedTuple):
@@ -46,6 +51,7 @@ class Board:
         self.epoch = epoch
         self._cursor = 0
         self.records = empty_records(0)
+        self.extras = np.zeros(0, EXTRA)
         self.version = np.zeros(0, np.int64)
         self._confirmed = np.zeros(0, bool)
         self._phase = np.zeros(0, np.uint8)
@@ -115,6 +121,7 @@ class Board:
         if more <= 0:
             return
         self.records = np.concatenate([self.records, empty_records(more)])
+        self.extras = np.concatenate([self.extras, np.zeros(more, EXTRA)])
         self.version = np.concatenate([self.version, np.zeros(more, np.int64)])
         self._confirmed = np.concatenate([self._confirmed, np.zeros(more, bool)])
         self._phase = np.concatenate([self._phase, np.zeros(more, np.uint8)])
@@ -137,6 +144,9 @@ class Board:
         )
         self.records.view(_RAW)[slots] = rows.view(_RAW)
         self._confirmed[slots] = view.confirmed
+        self.extras["depth"].view(_RAW_DEPTH)[slots] = view.depth.view(_RAW_DEPTH)
+        for name in ("oi_day_high", "oi_day_low"):
+            self.extras[name][slots] = view.ticks[name]
 
     def has_news(self, slots: np.ndarray, after: int) -> bool:
         """Whether any of these slots changed after content number `after`."""

@@ -60,8 +60,13 @@ RECORD = np.dtype(
     + [(name, "<f8") for name in FIELDS]
 )
 
-ACTIONS = ("hello", "subscribe", "unsubscribe", "snapshot", "pause", "resume")
+ACTIONS = ("hello", "subscribe", "unsubscribe", "focus", "depth", "topics", "snapshot", "pause", "resume")
+#: Actions that mean nothing without their list.
+_NEED_ITEMS = {"subscribe": "instruments", "unsubscribe": "instruments", "focus": "instruments",
+               "depth": "instruments", "topics": "names"}  # fmt: skip
 MAX_ITEMS = 3000
+#: Books, and topics, that one listener may have.
+MAX_BOOKS = 10
 #: Room for 3,000 keys of options.
 MAX_TEXT = 128 * 1024
 MAX_KEY = 64
@@ -252,10 +257,12 @@ def parse_message(text: str | bytes) -> Message:
     action = said.get("a")
     if not isinstance(action, str) or action not in ACTIONS:
         raise FrameError(f"action was {_shown(action)}; allowed: {', '.join(ACTIONS)}")
-    needs = action in ("subscribe", "unsubscribe")
-    if needs and "v" not in said:
-        raise FrameError(f"{action} had no instruments; give them as 'v'")
-    return Message(action, _items(said.get("v", [])), _rate(said.get("rate", DEFAULT_RATE)))
+    if action in _NEED_ITEMS and "v" not in said:
+        raise FrameError(f"{action} had no {_NEED_ITEMS[action]}; give them as 'v'")
+    items = _items(said.get("v", []))
+    if action in ("depth", "topics") and len(items) > MAX_BOOKS:
+        raise FrameError(f"{action} had {len(items)} items; allowed: {MAX_BOOKS}")
+    return Message(action, items, _rate(said.get("rate", DEFAULT_RATE)))
 
 
 def _items(value: Any) -> tuple[str | int, ...]:

@@ -1,6 +1,6 @@
-"""One viewer of the stream: a cursor, a wish list and at most one unfinished write.
+"""One viewer of the stream: two cursors, a wish list and at most one unfinished write.
 
-State: what it asked for and what that resolved to, the beat it has seen, what it is owed (welcome, snapshot,
+State: what it asked for and what that resolved to, the content it has seen, what it is owed (welcome, snapshot,
 errors), whether and since when its last write is unfinished, how many updates were merged for it.
 """
 
@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
+from tapedeck.relay.books import Book
 from tapedeck.relay.frames import DEFAULT_RATE
 
 #: A viewer may send this many messages at once, and so many a second in the long run.
@@ -44,6 +45,14 @@ class Outlet(Protocol):
         ...
 
 
+class Focus:
+    """Which slots of a subscription come at the full rate (`fast`), and the `rest`, which come once a second."""
+
+    def __init__(self, fast: np.ndarray, rest: np.ndarray) -> None:
+        self.fast = fast
+        self.rest = rest
+
+
 class Subscription:
     """A set of slots; listeners that want the same set share one, and with it every frame."""
 
@@ -51,6 +60,19 @@ class Subscription:
         self.slots = slots
         #: Its instruments as JSON, made when the first welcome needs it.
         self.instruments = ""
+        self._focuses: WeakValueDictionary[bytes, Focus] = WeakValueDictionary()
+
+    def focus(self, slots: np.ndarray) -> Focus | None:
+        """The shared focus on those of these slots that belong to it; None when that is all of it."""
+        fast = np.intersect1d(self.slots, slots)
+        if len(fast) == len(self.slots):
+            return None
+        key = fast.tobytes()
+        found = self._focuses.get(key)
+        if found is None:
+            rest = np.setdiff1d(self.slots, fast, assume_unique=True)
+            found = self._focuses[key] = Focus(fast, rest)
+        return found
 
 
 class Subscriptions:
@@ -82,9 +104,21 @@ class Listener:
         self.tokens: frozenset[int] = frozenset()
         self.unknown: list[str | int] = []
         self.subscription = subscription
+        #: What it wants at the full rate: None is everything.
+        self.focus_asked: tuple[str | int, ...] | None = None
+        self.focus: Focus | None = None
+        self.depth_asked: tuple[str | int, ...] = ()
+        #: Per book and per topic the number of the text it was sent; -1 is none.
+        self.depth: dict[Book, int] = {}
+        self.topics: dict[str, int] = {}
         self.rate = DEFAULT_RATE
+        #: Content it has seen: of its focus, and of everything. The second is never ahead of the first.
         self.cursor = 0
+        self.whole_cursor = 0
+        #: The second whose one delivery of everything it has had.
+        self.second = -1
         self.merged_to = 0
+        self.beat = 0
         self.said_hello = False
         self.paused = False
         self.owes_welcome = False
@@ -111,6 +145,18 @@ class Listener:
         self.refused_in_a_row = 0
         return True
 
-    def is_due(self, beat: int, beat_hz: int) -> bool:
-        """Whether this beat is one of the `rate` a second on which everybody of that rate is served."""
-        return beat * self.rate // beat_hz != (beat - 1) * self.rate // beat_hz
+    def take_due(self, beat: int, beat_hz: int) -> bool:
+        """Whether one of the `rate` beats a second that all of that rate share has come since this was asked."""
+        before, self.beat = self.beat, beat
+        return beat * self.rate // beat_hz != before * self.rate // beat_hz
+
+    def change_focus(self, focus: Focus | None) -> None:
+        """Another focus: what was not in the old one may be as old as the last delivery of everything."""
+        self.focus = focus
+        self.cursor = self.whole_cursor
+
+    def owe_snapshot(self) -> None:
+        """Everything is to be sent again: all records, then every book and topic once."""
+        self.owes_snapshot = True
+        self.depth = dict.fromkeys(self.depth, -1)
+        self.topics = dict.fromkeys(self.topics, -1)

@@ -14,6 +14,11 @@ from tapedeck.relay.frames import FIELDS, RECORD, VERSION
 from tapedeck.schema import Instrument
 from tapedeck.sessions import Phase
 
+_INSTRUMENT = (
+    "instrument_token", "key", "tradingsymbol", "exchange", "name", "expiry", "strike", "tick_size", "lot_size",
+    "segment", "instrument_type",
+)  # fmt: skip
+
 
 def welcome(feed: FeedView, epoch: int, instruments: str, unknown: list[str | int]) -> str:
     """What the following records are about. `instruments` is JSON made by `instruments_json`, once per list."""
@@ -34,8 +39,7 @@ def welcome(feed: FeedView, epoch: int, instruments: str, unknown: list[str | in
 
 def instruments_json(instruments: list[Instrument]) -> str:
     """The instruments of a subscription as JSON text."""
-    names = ("instrument_token", "key", "name", "tick_size", "lot_size", "segment", "instrument_type")
-    return _json([{name: getattr(one, name) for name in names} for one in instruments])
+    return _json([{name: _finite(getattr(one, name)) for name in _INSTRUMENT} for one in instruments])
 
 
 def state(
@@ -94,6 +98,11 @@ def _phase(phase: Phase) -> dict[str, Any]:
         "coarse_next": coarse,
         "reason": phase.reason,
     }
+
+
+def _finite(value: Any) -> Any:
+    """The value, or None for a number that JSON cannot say."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _json(value: Any) -> str:

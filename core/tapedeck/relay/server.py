@@ -12,10 +12,9 @@ import asyncio
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
-import numpy as np
 from tornado.ioloop import IOLoop, PeriodicCallback
 
 from tapedeck.clock import Clock, to_ist
@@ -23,45 +22,30 @@ from tapedeck.errors import FrameError, TapedeckError
 from tapedeck.hub import FeedView, Hub
 from tapedeck.relay import messages
 from tapedeck.relay.board import Board, Transition
-from tapedeck.relay.frames import (
-    DELTA,
-    HEARTBEAT,
-    MAX_ITEMS,
-    SNAPSHOT,
-    Header,
-    Message,
-    build_frame,
-    parse_message,
-)
+from tapedeck.relay.frame_maker import Beat, FrameMaker
+from tapedeck.relay.frames import parse_message
 from tapedeck.relay.handler import StreamHandler
-from tapedeck.relay.listener import Listener, Outlet, Subscription, Subscriptions
+from tapedeck.relay.listener import Listener, Outlet, Subscription
+from tapedeck.relay.topics import Topic, Topics
+from tapedeck.relay.wishes import Upstream, WishBook
 
-__all__ = ["Relay", "StreamHandler", "Upstream"]
+__all__ = ["Relay", "StreamHandler", "Topic", "Upstream"]
 
 log = logging.getLogger("tapedeck.relay")
 
-#: Every listener hears something at least this often, in seconds: a little under the promised second.
-HEARTBEAT_S = 0.9
 PING_S = 10.0
+#: A state message is made at least this often, in seconds: a little under the promised second.
+STATE_S = 0.9
 MAX_LISTENERS = 4096
 #: A viewer that goes on talking after so many refusals in a row is cut off.
 MAX_REFUSED = 200
 
 
-class Upstream(Protocol):
-    """Where instruments are subscribed on behalf of listeners."""
-
-    def subscribe(self, listener: str, tokens: Iterable[int], mode: str = "full") -> None:
-        """Add instruments to what the listener wants."""
-        ...
-
-    def release(self, listener: str, tokens: Iterable[int] | None = None) -> None:
-        """Take instruments, or all of them, from what the listener wants."""
-        ...
-
-
 class Relay:
-    """The stream of one hub. `counters` adds its items to those of the state message."""
+    """The stream of one hub.
+
+    `counters` adds its items to those of the state message; `topics` are what else a viewer may ask for, by name.
+    """
 
     def __init__(
         self,
@@ -72,14 +56,14 @@ class Relay:
         beat_hz: int = 10,
         drop_after_s: float = 5.0,
         counters: Callable[[], Mapping[str, Any]] | None = None,
+        topics: Mapping[str, Topic] | None = None,
     ) -> None:
-        self._hub, self._upstream, self._clock = hub, upstream, clock
+        self._hub, self._clock = hub, clock
         self._beat_hz, self._drop_after_s = beat_hz, drop_after_s
         self._more_counters = counters or dict
         self._board = Board(hub)
-        self._instruments = hub.instruments
-        self._subscriptions = Subscriptions()
-        self._nothing = self._subscriptions.of(np.zeros(0, np.intp))
+        self._topics = Topics(topics or {})
+        self._wishes = WishBook(hub, upstream, self._board, self._topics)
         self._listeners: dict[str, Listener] = {}
         self._names = itertools.count(1)
         self._sequence = 0
@@ -95,7 +79,8 @@ class Relay:
         self._closed = False
         self.stats: Counter[str] = Counter(
             viewers=0, viewers_total=0, beats=0, frames=0, built=0, bytes=0, records=0, conflated=0,
-            dropped_slow=0, refused_messages=0, encode_us=0,
+            dropped_slow=0, refused_messages=0, encode_us=0, depth=0, depth_built=0, topics=0, topics_built=0,
+            topic_failures=0,
         )  # fmt: skip
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -139,7 +124,8 @@ class Relay:
         if self._closed or len(self._listeners) >= MAX_LISTENERS:
             return None
         name = f"stream-{next(self._names)}"
-        listener = Listener(name, outlet, self._nothing, self._clock.monotonic())
+        listener = Listener(name, outlet, self._wishes.nothing, self._clock.monotonic())
+        listener.beat = self._beat
         self._listeners[name] = listener
         self.stats["viewers_total"] += 1
         self.stats["viewers"] = len(self._listeners)
@@ -148,7 +134,7 @@ class Relay:
     def leave(self, listener: Listener) -> None:
         """The viewer is gone: forget it and what it wanted."""
         if self._listeners.pop(listener.name, None) is not None:
-            self._upstream.release(listener.name)
+            self._wishes.forget(listener)
             self.stats["viewers"] = len(self._listeners)
 
     # -- what viewers say ----------------------------------------------------------------------------------------
@@ -158,53 +144,12 @@ class Relay:
         try:
             if not listener.may_speak(self._clock.monotonic()):
                 raise FrameError("too many messages; wait a second")
-            self._obey(listener, parse_message(text))
+            self._wishes.obey(listener, parse_message(text))
         except TapedeckError as wrong:
             self.stats["refused_messages"] += 1
             listener.errors.append(str(wrong))
             if listener.refused_in_a_row > MAX_REFUSED:
                 self._cut_off(listener, "it does not stop talking")
-
-    def _obey(self, listener: Listener, message: Message) -> None:
-        if message.action == "pause":
-            listener.paused = True
-        elif message.action in ("resume", "snapshot"):
-            listener.paused = listener.paused and message.action != "resume"
-            listener.owes_snapshot = True
-        else:
-            self._resubscribe(listener, self._wanted(listener, message))
-            listener.said_hello = True
-            if message.action == "hello":
-                listener.rate, listener.paused = message.rate, False
-
-    def _wanted(self, listener: Listener, message: Message) -> tuple[str | int, ...]:
-        if message.action == "hello":
-            return message.items
-        if message.action == "subscribe":
-            return tuple(dict.fromkeys(listener.asked + message.items))
-        gone = set(message.items) | {self._token(item) for item in message.items} - {None}
-        return tuple(item for item in listener.asked if item not in gone and self._token(item) not in gone)
-
-    def _token(self, item: str | int) -> int | None:
-        found = self._hub.instruments.find(item)
-        return None if found is None else found.instrument_token
-
-    def _resubscribe(self, listener: Listener, asked: tuple[str | int, ...]) -> None:
-        """Make the upstream and the cursor those of what is wanted now; nothing changes if that is refused."""
-        if len(asked) > MAX_ITEMS:
-            raise FrameError(f"{len(asked)} instruments were wanted; one viewer may have {MAX_ITEMS}")
-        resolved = {item: self._token(item) for item in asked}
-        tokens = frozenset(token for token in resolved.values() if token is not None)
-        added, removed = tokens - listener.tokens, listener.tokens - tokens
-        if added:
-            self._upstream.subscribe(listener.name, sorted(added), "full")
-        if removed:
-            self._upstream.release(listener.name, sorted(removed))
-        slots = self._hub.slots(sorted(tokens))
-        listener.asked, listener.tokens = asked, tokens
-        listener.unknown = [item for item, token in resolved.items() if token is None]
-        listener.subscription = self._subscriptions.of(slots[slots >= 0])
-        listener.owes_welcome = listener.owes_snapshot = True
 
     # -- the beat ------------------------------------------------------------------------------------------------
 
@@ -226,27 +171,34 @@ class Relay:
         if feed.epoch != self._board.epoch:
             return  # the source has just changed: the next beat starts over
         urgent = self._update_state(feed, now, bool(transitions))
-        built: dict[tuple, bytes | None] = {}
+        for _ in self._topics.refresh(self._board, now):
+            pass
+        beat = Beat(self._beat, self._beat // self._beat_hz, now, self._clock.now(), self._sequence, feed, urgent)
+        maker = FrameMaker(self._board, beat, self.stats)
         for listener in list(self._listeners.values()):
-            self._serve(listener, feed, now, urgent, built)
+            self._serve(listener, beat, maker)
         self.stats["beat_us"] = round((self._clock.monotonic() - now) * 1e6)
+        self._count()
+
+    def _count(self) -> None:
+        self.stats["depth_built"] = self._wishes.books.built
+        self.stats["topics_built"], self.stats["topic_failures"] = self._topics.built, self._topics.failures
 
     def _follow_hub(self) -> None:
         """After a change of source or of the day's instruments, everybody's wishes are looked up again."""
         restarted = self._board.follow_source()
-        if not restarted and self._instruments is self._hub.instruments:
+        if not restarted and not self._wishes.is_of_another_day():
             return
-        self._instruments = self._hub.instruments
-        # Slots mean other instruments now, and texts about them are out of date.
-        self._subscriptions = Subscriptions()
+        self._wishes.start_over()
+        self._topics.start_over()
         for listener in list(self._listeners.values()):
             if not listener.said_hello:
                 continue
             try:
-                self._resubscribe(listener, listener.asked)
+                self._wishes.resubscribe(listener, listener.asked)
             except TapedeckError as refused:
                 listener.errors.append(str(refused))
-                self._resubscribe(listener, ())
+                self._wishes.resubscribe(listener, ())
 
     def _report(self, transitions: list[Transition]) -> None:
         at = to_ist(self._clock.now()) if transitions else None
@@ -258,7 +210,7 @@ class Relay:
         """Make a new state message when something in it changed or a second has passed; whether it is news."""
         mark = (feed.state, feed.reason, feed.source, feed.epoch, feed.why_blank() == "")
         news = transition or mark != self._mark
-        if news or now - self._state_at >= HEARTBEAT_S:
+        if news or now - self._state_at >= STATE_S:
             self._mark, self._state_at = mark, now
             self._state_number += 1
             self._state = messages.state(
@@ -278,35 +230,46 @@ class Relay:
             self._ticks_at = (now, ticks)
         return self._ticks_per_s
 
-    def _serve(
-        self, listener: Listener, feed: FeedView, now: float, urgent: bool, built: dict[tuple, bytes | None]
-    ) -> None:
+    def _serve(self, listener: Listener, beat: Beat, maker: FrameMaker) -> None:
+        due = listener.take_due(beat.number, self._beat_hz)
         if listener.outlet.busy():
-            self._wait_for(listener, now, urgent)
+            self._wait_for(listener, beat, maker, due)
             return
-        out: list[str | bytes] = self._texts(listener, feed)
+        out: list[str | bytes] = self._texts(listener, beat.feed)
         if listener.paused or not listener.said_hello:
-            if not out and now - listener.sent_at >= PING_S:
+            if not out and beat.now - listener.sent_at >= PING_S:
                 listener.outlet.ping()
-                listener.sent_at = now
-        elif frame := self._frame(listener, feed, now, urgent, built):
-            out.append(frame)
-            listener.frame_at = now
-            self.stats["frames"] += 1
+                listener.sent_at = beat.now
+        else:
+            self._add_numbers(out, listener, maker, due)
         if out:
-            listener.sent_at = now
+            listener.sent_at = beat.now
             self.stats["bytes"] += sum(map(len, out))
             listener.outlet.send(out)
 
-    def _wait_for(self, listener: Listener, now: float, urgent: bool) -> None:
+    def _add_numbers(self, out: list[str | bytes], listener: Listener, maker: FrameMaker, due: bool) -> None:
+        """Frame, books and topics, the frame first: a book or topic that is owed after a snapshot follows it."""
+        due = due or listener.owes_snapshot
+        if frame := maker.frame(listener, due):
+            out.append(frame)
+            self.stats["frames"] += 1
+        if listener.depth and due:
+            books = self._wishes.books.news(listener.depth, self._wishes.instruments)
+            self.stats["depth"] += len(books)
+            out += books
+        if listener.topics:
+            texts = self._topics.news(listener.topics)
+            self.stats["topics"] += len(texts)
+            out += texts
+
+    def _wait_for(self, listener: Listener, beat: Beat, maker: FrameMaker, due: bool) -> None:
         """Merge this beat into a later one for a viewer whose last message has not left; or give it up."""
-        if now - listener.sent_at > self._drop_after_s:
+        if beat.now - listener.sent_at > self._drop_after_s:
             self.stats["dropped_slow"] += 1
             self._cut_off(listener, f"it read nothing for {self._drop_after_s:g} s")
             return
-        due = urgent or listener.is_due(self._beat, self._beat_hz)
-        if due and not listener.paused and self._board.has_news(listener.subscription.slots, listener.merged_to):
-            listener.merged_to = self._sequence
+        if (due or beat.urgent) and not listener.paused and maker.has_news(listener):
+            listener.merged_to = beat.sequence
             listener.conflated += 1
             self.stats["conflated"] += 1
 
@@ -328,44 +291,9 @@ class Relay:
     def _instruments_of(self, subscription: Subscription) -> str:
         if not subscription.instruments:
             tokens = self._board.take(subscription.slots)["instrument_token"].tolist()
-            found = [self._instruments.find(token) for token in tokens]
+            found = [self._wishes.instruments.find(token) for token in tokens]
             subscription.instruments = messages.instruments_json([one for one in found if one is not None])
         return subscription.instruments
-
-    def _frame(
-        self, listener: Listener, feed: FeedView, now: float, urgent: bool, built: dict[tuple, bytes | None]
-    ) -> bytes | None:
-        """The frame a listener gets now; those with the same wishes and the same past share one."""
-        alive = urgent or now - listener.frame_at >= HEARTBEAT_S
-        snapshot = listener.owes_snapshot
-        if not (alive or snapshot or listener.is_due(self._beat, self._beat_hz)):
-            return None
-        cursor = -1 if snapshot else listener.cursor
-        key = (id(listener.subscription), cursor, listener.conflated, alive)
-        if key not in built:
-            built[key] = self._build(listener, feed, cursor, alive)
-        listener.owes_snapshot = False
-        listener.cursor = listener.merged_to = self._sequence
-        return built[key]
-
-    def _build(self, listener: Listener, feed: FeedView, cursor: int, alive: bool) -> bytes | None:
-        """A frame of everything after `cursor`; None when that is nothing and no sign of life is due."""
-        records = self._board.gather(listener.subscription.slots, cursor)
-        kind = SNAPSHOT if cursor < 0 else DELTA if len(records) else HEARTBEAT
-        if kind == HEARTBEAT and not alive:
-            return None
-        self.stats["built"] += 1
-        header = Header(
-            epoch=self._board.epoch,
-            sequence=self._sequence,
-            feed_state=feed.state,
-            market_time_ms=self._clock.now() / 1e6,
-            feed_age_s=feed.age,
-            simulated=feed.simulated,
-            replay=feed.source.startswith("tape"),
-            conflated=listener.conflated,
-        )
-        return build_frame(kind, records, header)
 
     def _cut_off(self, listener: Listener, why: str) -> None:
         log.warning("viewer %s was cut off: %s", listener.name, why)
