@@ -15,9 +15,10 @@ from tapedeck.index_members import nifty50
 from tapedeck.instruments import Instruments
 from tapedeck.relay.board import Board
 from tapedeck.relay.overview import NO_SETTLEMENT, Overview, build_universe
+from tapedeck.relay.server import Relay
 from tapedeck.schema import Instrument
 from tests.hub_support import FRIDAY, MONDAY, NIFTY, THURSDAY, at, joined, open_hub, tick
-from tests.relay_support import Wishes
+from tests.relay_support import Stage, Viewer, Wishes, texts
 
 NOVEMBER, DECEMBER = date(2026, 11, 24), date(2026, 12, 29)
 NAMES = ("AAA", "BBB", "CCC", "INFY")
@@ -318,3 +319,27 @@ def test_in_the_closing_auction_shares_are_live_still():
     scene.publish(SHARES, [101.0] * 4, last_trade_time=at(FRIDAY, "15:14"))
     said = scene.say()
     assert (said["held"], said["universe"]["current"]) == (True, 4)
+
+
+# -- on the stream -----------------------------------------------------------------------------------------------------
+
+
+def test_viewers_of_the_stream_share_one_subscription_and_one_text():
+    stage = Stage(1)
+    stage.hub.adopt_instruments(Instruments(LISTED))
+    overview = Overview(stage.hub, stage.wishes)
+    relay = Relay(stage.hub, stage.wishes, stage.clock, topics={"overview": overview})
+    viewers = [Viewer(relay, stage.clock) for _ in range(3)]
+    for viewer in viewers:
+        viewer.say('{"a": "hello", "v": []}')
+        viewer.say('{"a": "topics", "v": ["overview"]}')
+    assert len(stage.wishes.held["overview"]) == 9
+    stage.hub.publish(tick(SHARES[0], 101.0, stage.clock.now(), close=100.0))
+    relay.beat()
+    said = [texts(viewer, "overview") for viewer in viewers]
+    assert symbols(said[0][0]["gainers"]) == ["AAA"]
+    assert said[0] == said[1] == said[2]
+    assert relay.stats["topics_built"] == 1
+    for viewer in viewers:
+        relay.leave(viewer.listener)
+    assert "overview" not in stage.wishes.held

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from importlib.resources import files
+from typing import Any
 
 import yaml
 
@@ -38,7 +39,8 @@ class IndexMembers:
 @lru_cache(maxsize=1)
 def nifty50() -> IndexMembers:
     """The members of the NIFTY 50 with approximate weights, per cent."""
-    document = yaml.safe_load((files("tapedeck") / "rules" / "nifty50.yaml").read_text("utf-8"))
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    document = yaml.load((files("tapedeck") / "rules" / "nifty50.yaml").read_text("utf-8"), loader)
     labels, exchange = document["sectors"], document["exchange"]
     return IndexMembers(
         name=document["name"],

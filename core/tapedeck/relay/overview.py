@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import date
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from tapedeck.instruments import Instruments
 from tapedeck.relay.board import Board
 from tapedeck.relay.breadth import Shown, breadth, build_up, judge, oi_change, top
 from tapedeck.relay.frames import RECORD, empty_records
+from tapedeck.relay.wishes import Upstream
 from tapedeck.schema import Instrument
 
 log = logging.getLogger("tapedeck.relay.overview")
@@ -34,14 +35,7 @@ SHARES, FUTURES = "NSE shares with derivatives", "their near-month futures"
 #: Rows of a ranking, and of a class of the build-up.
 RANKED, BUILT = 10, 8
 NO_SETTLEMENT = "futures are not in session, and their official settlement prices are in no packet"
-
-
-class Upstream(Protocol):
-    """Where the universe is subscribed."""
-
-    def subscribe(self, listener: str, tokens: Iterable[int], mode: str = "full") -> None: ...
-
-    def release(self, listener: str, tokens: Iterable[int] | None = None) -> None: ...
+_RAW = np.dtype((np.void, RECORD.itemsize))
 
 
 class Universe(NamedTuple):
@@ -68,21 +62,17 @@ class _Side(NamedTuple):
 
 def build_universe(instruments: Instruments, day: date) -> Universe:
     """NSE shares that have a future, the nearest future of each not yet expired on `day`, and the NIFTY 50."""
-    shares = sorted((i for i in instruments if i.session_class == "cas" and i.exchange == "NSE"), key=_symbol)
+    # One pass over the day's file: it has 100,000 rows, and this runs on the relay's loop.
+    chosen = [i for i in instruments if i.session_class == "cas" or i.instrument_type == "FUT"]
+    shares = sorted((i for i in chosen if i.session_class == "cas" and i.exchange == "NSE"), key=_symbol)
     counted = len(shares)
-    known = {i.key for i in shares}
-    others = [instruments.find(member.key) for member in nifty50().members if member.key not in known]
+    names = {i.tradingsymbol for i in shares}
+    others = [instruments.find(member.key) for member in nifty50().members if member.symbol not in names]
     shares += sorted((i for i in others if i is not None), key=_symbol)
     near: dict[str, Instrument] = {}
-    names = {i.tradingsymbol for i in shares[:counted]}
-    for one in instruments:
-        if one.instrument_type != "FUT" or one.exchange != "NFO" or one.name not in names:
-            continue
-        if one.expiry is None or one.expiry < day:
-            continue
-        held = near.get(one.name)
-        if held is None or held.expiry is None or one.expiry < held.expiry:
-            near[one.name] = one
+    for one in sorted((i for i in chosen if i.expiry is not None and i.expiry >= day), key=_expiry):
+        if one.exchange == "NFO" and one.name in names:
+            near.setdefault(one.name, one)
     place = {i.key: n for n, i in enumerate(shares)}
     return Universe(
         shares,
@@ -94,6 +84,10 @@ def build_universe(instruments: Instruments, day: date) -> Universe:
 
 def _symbol(instrument: Instrument) -> str:
     return instrument.tradingsymbol
+
+
+def _expiry(instrument: Instrument) -> date:
+    return instrument.expiry or date.max
 
 
 def unknown_oi(tokens: np.ndarray) -> np.ndarray:
@@ -114,6 +108,7 @@ class Overview:
         self, hub: Hub, upstream: Upstream, *, previous_oi: Callable[[np.ndarray], np.ndarray] = unknown_oi
     ) -> None:
         self._hub, self._upstream, self._previous_oi = hub, upstream, previous_oi
+        self._members = nifty50().members  # read here, not on the loop
         self._listening = False
         self._subscribed: frozenset[int] = frozenset()
         self._refused = ""
@@ -235,11 +230,8 @@ class Overview:
         percents, prices = cash.percent.tolist(), cash.last_price.tolist()
         return [
             [member.key, None, None] if at < 0 else [member.key, _number(percents[at]), _number(prices[at])]
-            for member, at in zip(nifty50().members, self._universe.members, strict=True)
+            for member, at in zip(self._members, self._universe.members, strict=True)
         ]
-
-
-_RAW = np.dtype((np.void, RECORD.itemsize))
 
 
 def _count(shown: Shown, among: np.ndarray) -> dict[str, int]:
