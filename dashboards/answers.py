@@ -38,11 +38,11 @@ class Json(RequestHandler):
         self.set_header("Cache-Control", "no-store")
         self.set_header("X-Content-Type-Options", "nosniff")
 
-    def send(self, status: int, body: dict[str, Any]) -> None:
-        """Finish with this body."""
+    def send(self, status: int, body: dict[str, Any] | bytes) -> None:
+        """Finish with this body; bytes are JSON already."""
         self.set_status(status)
         self.set_header("Content-Type", "application/json; charset=UTF-8")
-        self.finish(json_encode(plain(body)))
+        self.finish(body if isinstance(body, bytes) else json_encode(plain(body)))
 
     def write_error(self, status_code: int, **_kwargs: Any) -> None:
         self.send(status_code, {"error": self._reason.lower().replace(" ", "_"), "reason": self._reason})
@@ -56,7 +56,7 @@ class Answer(Json, ABC):
     async def get(self) -> None:
         await self.respond(self.answer)
 
-    async def respond(self, answer: Callable[[], Awaitable[tuple[int, dict[str, Any]]]]) -> None:
+    async def respond(self, answer: Callable[[], Awaitable[tuple[int, dict[str, Any] | bytes]]]) -> None:
         """Finish with what `answer` gives, or with the reason why there is none."""
         try:
             self._check_names()
@@ -75,8 +75,8 @@ class Answer(Json, ABC):
         await self.get()
 
     @abstractmethod
-    async def answer(self) -> tuple[int, dict[str, Any]]:
-        """Status and body of the answer."""
+    async def answer(self) -> tuple[int, dict[str, Any] | bytes]:
+        """Status and body of the answer; what takes long to write as JSON is written by its route, on a thread."""
 
     def _need_instruments(self) -> None:
         if not len(self.desk.instruments):

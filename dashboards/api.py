@@ -11,7 +11,7 @@ from tapedeck.relay.server import StreamHandler
 
 from .access import Gate
 from .answers import EXCHANGES, Answer, BadRequest, NotFound
-from .api_market import InstrumentSearch, Quotes
+from .api_market import Days, InstrumentSearch, Quotes
 from .api_workspace import SavedWorkspace
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ ROUTES: tuple[tuple[str, type[Answer]], ...] = (
     ("/api/system/market-status", MarketStatus),
     ("/api/system/health", SystemHealth),
     ("/api/quotes", Quotes),
+    ("/api/day", Days),
     ("/api/instruments", InstrumentSearch),
     ("/api/workspace", SavedWorkspace),
 )

@@ -43,7 +43,7 @@ def strict(text: str) -> object:
 
 @pytest.mark.parametrize("path", [path for path, _ in ROUTES])
 def test_every_route_answers_json_that_is_never_cached(desk, path):
-    answer = desk.get(path + ("?i=NSE:INFY" if path == "/api/quotes" else ""))
+    answer = desk.get(path + ("?i=NSE:INFY" if path in {"/api/quotes", "/api/day"} else ""))
     assert answer.status_code == 200, answer.text
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.headers["Content-Type"].startswith("application/json")
@@ -149,9 +149,9 @@ words = st.text(max_size=30) | st.sampled_from(["NSE:INFY", "NSE:", ":", "256265
 
 @settings(max_examples=700, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    path=st.sampled_from(["/api/quotes", "/api/instruments", "/api/system/market-status", "/healthz"]),
+    path=st.sampled_from(["/api/quotes", "/api/day", "/api/instruments", "/api/system/market-status", "/healthz"]),
     query=st.lists(
-        st.tuples(st.sampled_from(["i", "q", "limit", "exchange", "segment", "x"]) | words, words), max_size=4
+        st.tuples(st.sampled_from(["i", "q", "limit", "exchange", "segment", "step", "x"]) | words, words), max_size=4
     ),
 )
 def test_no_question_breaks_a_route(desk, path, query):

@@ -22,6 +22,8 @@ from tapedeck import sessions
 from tapedeck.asked import Asked
 from tapedeck.clock import Clock, SwitchableClock, SystemClock, ist_date, to_ist
 from tapedeck.cpu import CpuMeter
+from tapedeck.day_lines import DayLines
+from tapedeck.day_references import DayReferences
 from tapedeck.errors import FeedOwned
 from tapedeck.feed import FeedStatus
 from tapedeck.hub import Hub
@@ -30,6 +32,7 @@ from tapedeck.kite import packets
 from tapedeck.kite.owner import OwnerLock
 from tapedeck.kite.socket import FeedSocket
 from tapedeck.listing import Listing
+from tapedeck.relay.overview import Overview
 from tapedeck.relay.server import Relay
 from tapedeck.settings import Settings, load
 from tapedeck.sim.clock import LoopClock
@@ -139,8 +142,17 @@ class Desk:
             clock=clock,
             in_session=self._in_session,
         )
-        self.relay = Relay(self.hub, self.socket, clock, counters=self._counters)
         self.listing = Listing(exchange, clock)
+        self.lines = DayLines(self.hub, clock)
+        self.references = DayReferences(
+            exchange.fetch_candles,
+            self.lines,
+            clock,
+            instruments=lambda: self.instruments,
+            connection=lambda: self.socket.status.connections,
+        )
+        overview = Overview(self.hub, self.socket, previous_oi=self.references.previous_oi)
+        self.relay = Relay(self.hub, self.socket, clock, counters=self._counters, topics={"overview": overview})
         self.workspace = Workspace(settings.data, self._default_lists)
         self._asked = Asked(self.socket, clock)
         self._cpu = CpuMeter(clock)
@@ -204,6 +216,18 @@ class Desk:
     def quote_rows(self, keys: Iterable[str]) -> list[dict[str, Any]]:
         """One plain row per key: fresh numbers, or nulls with `fresh: false` and the reason."""
         return self.hub.quotes(list(keys))
+
+    def days(self, keys: Iterable[str], step_s: int) -> list[dict[str, Any]]:
+        """Per key the day so far: the price at the end of every step, and the previous day's open interest.
+
+        Nulls where they are not known; what can be known is fetched in the background, so ask again later.
+
+        Raises
+        ------
+        UnknownInstrument
+            Naming the first key that today's instrument file does not have.
+        """
+        return self.references.days([self.instruments.get(key) for key in keys], step_s)
 
     def quotes(self, *keys: str, wait: float = 3.0) -> pd.DataFrame:
         """Quotes of the instruments, one row each: rupees and units, NaN with a `reason` where not fresh.
@@ -292,6 +316,8 @@ class Desk:
             "loop": self.loop_lag(),
             "exchange": self.exchange.describe(),
             "workspace": self.workspace.describe(),
+            "lines": self.lines.describe(),
+            "references": self.references.describe(),
             "instruments": {"count": len(self.instruments), "as_of": self.listing.day, "warning": self.listing.warning},
             "market": {name: sessions.market_status(now, name) for name in sessions.SEGMENTS},
         }
@@ -302,6 +328,7 @@ class Desk:
         """Begin to fetch instruments and to connect."""
         self._follow(self.exchange.probe())
         self._keeper.start()
+        self.references.start()
         self._started = True
         # Not after the instruments: that a login is needed must be said also when the file cannot be had.
         self.socket.start()
@@ -316,6 +343,7 @@ class Desk:
         """Stop everything that was started, newest first. May be called twice."""
         self._ending.set()
         self.relay.close()
+        self.references.close()
         if self._started:
             self._keeper.join(timeout=10)
         self.socket.close()
@@ -367,6 +395,7 @@ class Desk:
                     self.socket.token_changed()
                 if self.listing.refresh():
                     self.hub.adopt_instruments(self.instruments)
+                self.lines.sample()
                 self.workspace.load()
                 self._asked.forget_unasked()
             except Exception:  # the keeper must outlive whatever went wrong once

@@ -47,6 +47,15 @@ class View(NamedTuple):
     depth_known: np.ndarray
 
 
+class LivePrices(NamedTuple):
+    """By slot the token and its last price, NaN where that may not be shown as live; at `now`, of `epoch`."""
+
+    tokens: np.ndarray
+    prices: np.ndarray
+    now: int
+    epoch: int
+
+
 class Hub:
     """Everything the desk knows of the market now; written by the feed, read by everybody.
 
@@ -273,6 +282,19 @@ class Hub:
         """By slot: whether the value was proven current, on this connection, in today's session."""
         with self._lock:
             return self._table.confirmed_on[: self._table.size] == ist_day(self._clock.now())
+
+    def live_prices(self) -> LivePrices:
+        """Every slot's last price where it is confirmed, in session and on a feed that is alive; copies."""
+        with self._lock:
+            now, t, size = self._clock.now(), self._table, self._table.size
+            self._sessions.roll(now)
+            held = np.array([phase.held for phase in self._sessions.phases(now)], bool)
+            live = t.confirmed_on[:size] == ist_day(now)
+            # A market without slots has no groups to ask.
+            live &= held[self._sessions.group] if size and not self._feed().why_blank() else False
+            return LivePrices(
+                t.tokens[:size].copy(), np.where(live, t.last["last_price"][:size], np.nan), now, self.epoch
+            )
 
     def phases(self) -> tuple[np.ndarray, list[Phase]]:
         """Group number of every slot, and the phase of each group now: slots of a group share their hours."""

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
+import numpy as np
+
 from tapedeck.errors import KiteError, SimulatorError
 from tapedeck.kite.login import Credentials, TokenFile
 from tapedeck.kite.rest import KiteRest
@@ -49,6 +51,18 @@ class Exchange(Protocol):
         ------
         KiteError
             If there was none to be had.
+        """
+        ...
+
+    def fetch_candles(
+        self, instrument_token: int, interval: str, start: int, end: int, *, oi: bool = False
+    ) -> np.ndarray:
+        """CANDLE array from `start` to `end`, both inclusive, UTC ns; `oi` -1 when not asked for.
+
+        Raises
+        ------
+        TapedeckError
+            If there were none to be had.
         """
         ...
 
@@ -123,6 +137,11 @@ class KiteExchange:
         self._keep(day, data)
         return data, day
 
+    def fetch_candles(
+        self, instrument_token: int, interval: str, start: int, end: int, *, oi: bool = False
+    ) -> np.ndarray:
+        return self._rest.fetch_candles(instrument_token, interval, start, end, oi=oi)
+
     def describe(self) -> dict[str, Any]:
         return {"kind": "kite", "rest": self._root, "websocket": self.ws_root}
 
@@ -182,6 +201,12 @@ class SimulatedExchange:
 
     def fetch_instruments(self, day: date) -> tuple[bytes, date]:
         return self._rest.fetch_instruments(), day
+
+    def fetch_candles(
+        self, instrument_token: int, interval: str, start: int, end: int, *, oi: bool = False
+    ) -> np.ndarray:
+        self.credentials()
+        return self._rest.fetch_candles(instrument_token, interval, start, end, oi=oi)
 
     def describe(self) -> dict[str, Any]:
         about: dict[str, Any] = {"kind": "simulator", "rest": self._root, "websocket": self.ws_root}
