@@ -66,6 +66,10 @@ EXAMPLES: list[tuple[str, list[Any], str]] = [
     ("countdown", [3900], "1:05:00"),
     ("countdown", [86400 * 2 + 3 * 3600 + 59], "2d 3h"),
     ("countdown", [None], "—"),
+    ("expiry", ["2026-11-24", True], "24 NOV 26 (W)"),
+    ("expiry", ["2026-12-01", False], "1 DEC 26"),
+    ("expiry", ["2030-01-31"], "31 JAN 30"),
+    ("expiry", [None], "—"),
 ]
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TypeGuard
 
@@ -17,6 +18,7 @@ CRORE = 10_000_000
 #: Rupee prices of a column stay aligned: at least paise, more only where the tick is finer.
 MIN_DECIMALS = 2
 MAX_DECIMALS = 6
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def decimals(tick_size: float) -> int:
@@ -108,6 +110,14 @@ def countdown(seconds: float | None) -> str:
     if hours:
         return f"{hours}:{minutes:02d}:{n % 60:02d}"
     return f"{minutes}:{n % 60:02d}"
+
+
+def expiry(day: str | None, weekly: bool = False) -> str:
+    """The day (ISO) a contract ends as `24 NOV 26`, with ` (W)` behind a weekly one; a dash when absent."""
+    if not day:
+        return BLANK
+    at = date.fromisoformat(day)
+    return f"{at.day} {MONTHS[at.month - 1].upper()} {at:%y}{' (W)' if weekly else ''}"
 
 
 def _present(value: float | None) -> TypeGuard[float]:

@@ -95,6 +95,13 @@ export function yyyymmddText(day) {
   return `${day % 100} ${MONTHS[(Math.floor(day / 100) % 100) - 1]}`
 }
 
+// "2026-11-24" -> "24 NOV 26", and "(W)" behind a weekly expiry
+export function expiry(day, weekly = false) {
+  if (!day) return BLANK
+  const [year, month, date] = day.split("-").map(Number)
+  return `${date} ${MONTHS[month - 1].toUpperCase()} ${two(year % 100)}${weekly ? " (W)" : ""}`
+}
+
 export function yyyymmddOf(ms) {
   if (absent(ms)) return NaN
   const t = new Date(ms + IST_OFFSET_MS)
