@@ -7,13 +7,15 @@ relay's websocket, also when the session itself has ended.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import panel as pn
+from panel.viewable import Viewable
 
 from tapedeck.schema import Instrument
-from tapedeck.views.bars import app_bar, status_strip
+from tapedeck.views.bars import app_bar, brand, status_strip
 from tapedeck.views.relay_client import RelayClient
+from tapedeck.views.search_box import search_box
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,12 +25,19 @@ RATE_HZ = 4
 STREAM_PATH = "api/stream"
 #: Index tape of the app bar: what is subscribed and how it is called there.
 TAPE = {"NSE:NIFTY 50": "NIFTY", "NSE:NIFTY BANK": "BANKNIFTY", "NSE:INDIA VIX": "VIX"}
-#: Segments whose market status the strip shows.
-SEGMENTS = ("NSE_EQ", "NFO", "CDS", "MCX")
+#: Segments whose market status the page shows, and how they are called there.
+SEGMENTS = {
+    "NSE_EQ": "NSE", "NFO": "NFO", "BSE_EQ": "BSE", "BFO": "BFO", "CDS": "CDS", "MCX": "MCX",
+}  # fmt: skip
+STRIP_SEGMENTS = ("NSE_EQ", "NFO", "CDS", "MCX")
 
 
 class _Instruments(Protocol):
     def find(self, key_or_token: str | int) -> Instrument | None: ...
+
+
+class _Workspace(Protocol):
+    def document(self) -> dict[str, Any]: ...
 
 
 class Desk(Protocol):
@@ -40,6 +49,8 @@ class Desk(Protocol):
     def source(self) -> str: ...
     @property
     def simulated(self) -> bool: ...
+    @property
+    def workspace(self) -> _Workspace: ...
     def watchlist(self) -> Sequence[str]: ...
 
 
@@ -57,20 +68,25 @@ def _named(key: str) -> Instrument:
     return Instrument(0, tradingsymbol, exchange)
 
 
-def relay_client(desk: Desk, keys: Iterable[str]) -> RelayClient:
-    """The page's one live component, subscribed to `keys` and the index tape."""
-    wanted = list(dict.fromkeys([*TAPE, *keys]))
+def relay_client(desk: Desk) -> RelayClient:
+    """The page's one live component, subscribed to the index tape and whatever the viewer looks at."""
     up = f"{pn.state.rel_path}/" if pn.state.rel_path else ""
     return RelayClient(
-        keys=wanted, rate=RATE_HZ, url=up + STREAM_PATH, source=desk.source, simulated=desk.simulated, margin=0
+        tape=list(TAPE),
+        workspace=desk.workspace.document(),
+        rate=RATE_HZ,
+        url=up + STREAM_PATH,
+        source=desk.source,
+        simulated=desk.simulated,
+        margin=0,
     )
 
 
-def page_bar(desk: Desk) -> pn.pane.HTML:
-    """Content of the app bar."""
-    return app_bar(TAPE, source=desk.source, simulated=desk.simulated)
+def page_bar(desk: Desk) -> list[Viewable]:
+    """Content of the app bar, from left to right."""
+    return [brand(), search_box(), app_bar(TAPE, SEGMENTS, source=desk.source, simulated=desk.simulated)]
 
 
 def page_strip(desk: Desk) -> pn.pane.HTML:
     """The strip at the foot of the page."""
-    return status_strip(SEGMENTS, source=desk.source)
+    return status_strip({name: SEGMENTS[name] for name in STRIP_SEGMENTS}, source=desk.source)

@@ -13,7 +13,7 @@ from tapedeck.clock import Clock
 from tapedeck.desk import Desk
 from tapedeck.settings import Settings
 
-from . import api, app
+from . import api, app, theme
 from .access import Gate, find_port, in_address
 
 log = logging.getLogger("tapedeck.server")
@@ -40,6 +40,7 @@ class Serving:
             # Bokeh cannot read an IPv6 address here; a page opened under one gets its numbers all the same.
             websocket_origin=sorted(host for host in self.gate.hosts if "[" not in host),
             extra_patterns=api.routes(desk, self.gate),
+            static_dirs=theme.STATIC,
             start=False,
             show=False,
             verbose=False,

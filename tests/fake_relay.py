@@ -14,7 +14,9 @@ import numpy as np
 from tornado.ioloop import IOLoop, PeriodicCallback
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
+from tapedeck.index_members import nifty50
 from tapedeck.schema import Instrument
+from tests.fake_routes import FakeWorkspace, fake_routes
 
 STATES = ("IDLE", "CONNECTING", "LIVE", "STALE", "BACKOFF", "LOGIN_REQUIRED", "STANDBY")
 PHASES = ("CLOSED", "PRE_OPEN", "LIVE", "CLOSING_AUCTION", "POST_CLOSE", "HOLIDAY", "WEEKEND")
@@ -70,6 +72,10 @@ class FakeDesk:
         self.instruments = self
         self.source = source
         self.simulated = simulated
+        self.workspace = FakeWorkspace(self.watchlist())
+        self.days: dict[str, dict[str, Any]] = {}
+        #: 09:15 of the day of MARKET_MS.
+        self.open_ms = MARKET_MS - 45 * 60_000
 
     def find(self, key_or_token: str | int) -> Instrument | None:
         return self.by_key.get(str(key_or_token))
@@ -93,10 +99,13 @@ class FakeRelay:
             self.rows[i] = _opening_row(instrument)
         self.epoch, self.sequence, self.feed_state, self.feed_age, self.reason = 1.0, 1.0, "LIVE", 0.2, ""
         self.market_ms = MARKET_MS
-        self.coarse = "LIVE"
+        self.coarse, self.replay = "LIVE", False
+        self.overview: dict[str, Any] | None = None
+        self.books: dict[str, dict[str, Any]] = {}
         self.until_ms, self.next_phase, self.phase_reason = MARKET_MS + 5 * 3_600_000.0, "CLOSED", ""
         self.counters = {
             "viewers": 1, "ticks_per_s": 240.0, "frames": 100, "connections": 1, "subscribed": 53, "refused": 0,
+            "cpu_pct": 3.2,
         }  # fmt: skip
         self.beating, self.refusing = True, False
         self.listeners: list[StreamHandler] = []
@@ -106,7 +115,7 @@ class FakeRelay:
 
     def routes(self) -> list[tuple[str, type, dict[str, Any]]]:
         """For a server's `extra_patterns`."""
-        return [(r"/api/stream", StreamHandler, {"relay": self})]
+        return [(r"/api/stream", StreamHandler, {"relay": self}), *fake_routes(self.desk)]
 
     def start(self) -> None:
         """Begin to beat; on the server's loop."""
@@ -151,6 +160,17 @@ class FakeRelay:
         """Send the state message and a heartbeat at once."""
         self.do(lambda: (self._tell(), self.broadcast(self.frame(HEARTBEAT))))
 
+    def show_overview(self, **fields: Any) -> None:
+        """Send an overview of the market; `fields` over a plausible one."""
+        self.overview = _overview(self.desk, self.rows) | fields
+        self.do(lambda: self.broadcast(self.overview or {}))
+
+    def show_book(self, key: str, **fields: Any) -> None:
+        """Send the book of one instrument; `fields` over a plausible one."""
+        row, token = self.rows[self.slot[key]], self.desk.by_key[key].instrument_token
+        self.books[key] = _book(key, token, float(row["last_price"])) | fields
+        self.do(lambda: self.broadcast(self.books[key]))
+
     def hang_up(self) -> None:
         """Close every connection."""
         self.do(lambda: [listener.close() for listener in list(self.listeners)])
@@ -162,7 +182,7 @@ class FakeRelay:
         header["magic"], header["version"], header["kind"] = b"TDK1", 1, kind
         header["record_count"], header["record_size"] = count, RECORD.itemsize
         header["feed_state"] = STATES.index(self.feed_state)
-        header["flags"] = 1 if self.desk.simulated else 0
+        header["flags"] = (1 if self.desk.simulated else 0) | (2 if self.replay else 0)
         header["epoch"], header["sequence"], header["market_time_ms"] = self.epoch, self.sequence, self.market_ms
         header["feed_age_s"] = self.feed_age
         return header.tobytes() + (b"" if records is None else records.tobytes())
@@ -174,7 +194,9 @@ class FakeRelay:
             "simulated": self.desk.simulated, "fields": list(FIELDS), "record_size": RECORD.itemsize,
             "instruments": [
                 {"instrument_token": i.instrument_token, "key": i.key, "name": i.name, "tick_size": i.tick_size,
-                 "lot_size": i.lot_size, "segment": i.segment, "instrument_type": i.instrument_type}
+                 "lot_size": i.lot_size, "segment": i.segment, "instrument_type": i.instrument_type,
+                 "exchange": i.exchange, "tradingsymbol": i.tradingsymbol, "strike": i.strike,
+                 "expiry": i.expiry.isoformat() if i.expiry else None}
                 for i in known
             ],
             "unknown": [key for key in keys if key not in self.desk.by_key],
@@ -189,7 +211,8 @@ class FakeRelay:
             "type": "state", "source": self.desk.source, "simulated": self.desk.simulated,
             "market_time_ms": self.market_ms,
             "feed": {"state": self.feed_state, "reason": self.reason, "age_s": self.feed_age, "since_s": 10.0},
-            "phases": dict.fromkeys(("NSE_EQ", "NFO", "CDS", "MCX"), phase), "counters": self.counters,
+            "phases": dict.fromkeys(("NSE_EQ", "BSE_EQ", "NFO", "BFO", "CDS", "MCX"), phase),
+            "counters": self.counters | {"workspace": self.desk.workspace.revision},
         }  # fmt: skip
 
     def broadcast(self, data: bytes | dict[str, Any]) -> None:
@@ -226,12 +249,19 @@ class StreamHandler(WebSocketHandler):
         self.relay.received.append(order)
         if order["a"] == "hello":
             self.keys = order["v"]
+            self.on_close()
             self.relay.listeners.append(self)
             self.tell(self.relay.welcome(self.keys))
             self.tell(self.relay.state())
             self.tell(self.relay.frame(SNAPSHOT, self.relay.rows))
         elif order["a"] == "snapshot":
             self.tell(self.relay.frame(SNAPSHOT, self.relay.rows))
+        elif order["a"] == "topics" and "overview" in order["v"] and self.relay.overview is not None:
+            self.tell(self.relay.overview)
+        elif order["a"] == "depth":
+            for key in order["v"]:
+                if key in self.relay.books:
+                    self.tell(self.relay.books[key])
         elif order["a"] in ("pause", "resume"):
             self.paused = order["a"] == "pause"
 
@@ -271,3 +301,38 @@ def _opening_row(instrument: Instrument) -> np.void:
         row["bid_price"], row["bid_quantity"] = base - 0.05, 120
         row["ask_price"], row["ask_quantity"] = base + 0.05, 340
     return row[()]
+
+
+def _book(key: str, token: int, price: float) -> dict[str, Any]:
+    return {
+        "type": "depth", "instrument_token": token, "key": key, "known": True,
+        "buy": [[round(price - 0.05 * (i + 1), 2), 120 + 35 * i, 3 + i] for i in range(5)],
+        "sell": [[round(price + 0.05 * (i + 1), 2), 340 - 25 * i, 4 + i] for i in range(5)],
+        "total_buy_quantity": 456_789, "total_sell_quantity": 345_678, "oi_day_high": None, "oi_day_low": None,
+    }  # fmt: skip
+
+
+def _overview(desk: FakeDesk, rows: np.ndarray) -> dict[str, Any]:
+    def row(key: str, symbol: str, percent: float, i: int) -> dict[str, Any]:
+        return {
+            "key": key, "symbol": symbol, "last_price": 100.0 + 37 * i, "percent": percent,
+            "volume_traded": 250_000 + 90_000 * i, "value": 4.2e7 + 3.1e7 * i, "oi": 1_200_000 + 1_000 * i,
+            "oi_percent": round(6.5 - i, 2),
+        }  # fmt: skip
+
+    members = nifty50().members
+    some = [(m.key, m.symbol) for m in members[:10]]
+    up = [row(key, symbol, round(3.4 - 0.3 * i, 2), i) for i, (key, symbol) in enumerate(some)]
+    down = [row(key, symbol, round(-3.1 + 0.3 * i, 2), i) for i, (key, symbol) in enumerate(reversed(some))]
+    return {
+        "type": "overview", "epoch": 1, "held": True, "date": None, "problem": "",
+        "universe": {"name": "NSE shares with derivatives", "count": 200, "current": 200},
+        "oi_universe": {"name": "near-month futures of NSE shares", "count": 200, "current": 200},
+        "oi_held": True, "oi_reason": "", "oi_known": 200,
+        "breadth": {"advances": 117, "declines": 78, "unchanged": 5, "unknown": 0},
+        "gainers": up, "losers": down, "active": up[::-1],
+        "oi": {
+            "long_buildup": up[:8], "short_buildup": down[:8], "short_covering": up[2:10], "long_unwinding": down[2:10],
+        },
+        "heatmap": [[m.key, round(((i * 37) % 61 - 30) / 10, 2), 100.0 + 13 * i] for i, m in enumerate(members)],
+    }  # fmt: skip

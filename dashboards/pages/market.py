@@ -1,21 +1,23 @@
-"""The Market page: one watchlist, live."""
+"""The Market page: watchlists, the selected instrument and the whole market, live."""
 
 from __future__ import annotations
 
-import panel as pn
 from panel.viewable import Viewable
 
 from dashboards.live import Desk, find_instruments
-from tapedeck.views.bars import tile_header
+from tapedeck.index_members import nifty50
+from tapedeck.views.detail import detail_panel
+from tapedeck.views.grid import market_grid
+from tapedeck.views.list_bar import list_bar
 from tapedeck.views.live_table import live_table
+from tapedeck.views.overview_tiles import overview_tiles
 
 
 def page(desk: Desk) -> Viewable:
-    """The watchlist of `desk` as one table that fills the page."""
-    instruments = find_instruments(desk, desk.watchlist())
-    return pn.Column(
-        tile_header("Watchlist", f"{len(instruments)} instruments"),
-        live_table(instruments),
-        sizing_mode="stretch_both",
-        margin=0,
+    """The watchlists of `desk` with what belongs to them; the first list is there at once, the browser knows all."""
+    return market_grid(
+        lists=list_bar(),
+        table=live_table(find_instruments(desk, desk.watchlist())),
+        context=detail_panel(),
+        dock=overview_tiles(nifty50()),
     )

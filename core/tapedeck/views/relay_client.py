@@ -17,22 +17,48 @@ import param
 
 from tapedeck.views.style import RELAY_CSS
 
-#: Joined in this order: each module uses only those before it.
-MODULES = ("format", "wire", "market", "stream", "table", "bars", "keys", "relay")
+ENTRY = "relay"
 TAG = "tapedeck:"
 _FOLDER = Path(__file__).parent / "js"
+_IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js"$', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?:async )?(?:const|class|function) (\w+)", re.MULTILINE)
 
 
 def build_module() -> str:
-    """Source of the whole relay client as one JavaScript module that exports `render`."""
-    parts = []
-    for name in MODULES:
-        source = (_FOLDER / f"{name}.js").read_text(encoding="utf-8")
-        source = re.sub(r'^import .* from "\./\w+\.js"\n', "", source, flags=re.MULTILINE)
-        if name != MODULES[-1]:
-            source = re.sub(r"^export ", "", source, flags=re.MULTILINE)
-        parts.append(source)
-    return "\n".join(parts)
+    """Source of the whole relay client as one JavaScript module that exports `render`.
+
+    Each file keeps a scope of its own: it becomes a function that returns what it exports, after those it imports.
+    """
+    return "\n".join(_scoped(name) for name in modules())
+
+
+def modules(entry: str = ENTRY) -> list[str]:
+    """Names of the files in `js/` that the entry needs, each after those it imports, the entry last."""
+    found: dict[str, None] = {}
+
+    def add(name: str, path: tuple[str, ...]) -> None:
+        if name in path:
+            raise ValueError(f"modules import each other in a circle: {' -> '.join((*path, name))}")
+        for _, needed in _IMPORT.findall(_source(name)):
+            add(needed, (*path, name))
+        found.setdefault(name)
+
+    add(entry, ())
+    return list(found)
+
+
+def _source(name: str) -> str:
+    return (_FOLDER / f"{name}.js").read_text(encoding="utf-8")
+
+
+def _scoped(name: str) -> str:
+    source = _source(name)
+    scope = _IMPORT.sub(lambda found: f"const {{{found[1].replace(' as ', ': ')}}} = {found[2]}_js", source)
+    if name == ENTRY:
+        return scope
+    exported = ", ".join(_EXPORT.findall(source))
+    body = re.sub(r"^export ", "", scope, flags=re.MULTILINE)
+    return f"const {name}_js = (() => {{\n{body}\nreturn {{{exported}}}\n}})()"
 
 
 def target_tag(kind: str, spec: Mapping[str, object] | None = None) -> str:
@@ -46,7 +72,10 @@ class RelayClient(pn.custom.JSComponent):
     Invisible but for the keyboard sheet. Python sees no tick: nothing is sent back.
     """
 
-    keys = param.List(default=[], item_type=str, doc="What to subscribe to, as EXCHANGE:TRADINGSYMBOL.")
+    tape = param.List(default=[], item_type=str, doc="Always subscribed, as EXCHANGE:TRADINGSYMBOL.")
+    workspace = param.Dict(
+        default={}, doc="The saved workspace (lists, columns, theme, layout) when the page was made."
+    )
     rate = param.Number(default=4, bounds=(0.1, 10), doc="Frames a second at most.")
     url = param.String(default="api/stream", doc="Address of the stream, relative to the page or absolute.")
     source = param.String(default="", doc="Source of the data when the page was made.")

@@ -1,7 +1,7 @@
 """Colours, type and the stylesheets of the live components, in a dark and a light scheme.
 
 Every text colour has a contrast of at least 4.5 on its background. Green and red mean price direction only;
-health is accent, amber or grey.
+health is accent, amber or grey; the two sides of a book, like calls and puts, are accent and violet.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "css"
 
+#: Folder of the typeface that a server of pages offers to them.
+FONTS = Path(__file__).parent / "fonts"
 FONT = "Inter, 'Inter Variable', system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 
 #: Design tokens by scheme; in a stylesheet `--td-<name>`.
@@ -31,6 +33,7 @@ TOKENS: dict[str, dict[str, str]] = {
         "selected": "#16273C",
         "flash-up": "rgba(61, 190, 139, 0.15)",
         "flash-down": "rgba(255, 107, 107, 0.15)",
+        "violet": "#B39DFF",
         "replay": "#E879F9",
     },
     "light": {
@@ -50,6 +53,7 @@ TOKENS: dict[str, dict[str, str]] = {
         "selected": "#F0F4FF",
         "flash-up": "rgba(11, 122, 83, 0.15)",
         "flash-down": "rgba(198, 47, 59, 0.15)",
+        "violet": "#6D3FC0",
         "replay": "#A21CAF",
     },
 }
@@ -57,8 +61,18 @@ TOKENS: dict[str, dict[str, str]] = {
 
 def variables(scheme: str) -> str:
     """The tokens of `dark` or `light` as CSS declarations."""
-    lines = [f"--td-{name}: {value};" for name, value in TOKENS[scheme].items()]
+    lines = [f"--td-{name}: {_value(scheme, name)};" for name in TOKENS[scheme]]
     return " ".join([*lines, f"--td-font: {FONT};", f"color-scheme: {scheme};"])
+
+
+def _value(scheme: str, name: str) -> str:
+    """A token; up and down give way to the viewer's palette (`js/shell.js`) where that is set."""
+    value = TOKENS[scheme][name]
+    if name in ("up", "down"):
+        return f"var(--td-alt-{scheme}-{name}, {value})"
+    if name in ("flash-up", "flash-down"):
+        return f"color-mix(in srgb, var(--td-{name.removeprefix('flash-')}) 15%, transparent)"
+    return value
 
 
 #: Put on whatever encloses the live components: the scheme follows panel-material-ui's own class.
@@ -70,4 +84,10 @@ SCHEME_CSS = f"""
 
 TABLE_CSS = (_FOLDER / "table.css").read_text(encoding="utf-8")
 BAR_CSS = (_FOLDER / "bars.css").read_text(encoding="utf-8")
+SEARCH_CSS = (_FOLDER / "search.css").read_text(encoding="utf-8")
 RELAY_CSS = (_FOLDER / "relay.css").read_text(encoding="utf-8")
+TILE_CSS = (_FOLDER / "tile.css").read_text(encoding="utf-8")
+DETAIL_CSS = (_FOLDER / "detail.css").read_text(encoding="utf-8")
+OVERVIEW_CSS = (_FOLDER / "overview.css").read_text(encoding="utf-8")
+LISTS_CSS = (_FOLDER / "lists.css").read_text(encoding="utf-8")
+GRID_CSS = (_FOLDER / "grid.css").read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 import {BLANK, change, clockText, countdown, dayText, directionOf, percent, price, quantity, whole, yyyymmddText} from "./format.js"
 import {F} from "./wire.js"
 import {numbers} from "./market.js"
+import {setData, setText} from "./tiles.js"
 
 const WRITERS = {
   last_price: (n, row) => price(n.last_price, row?.tick),
@@ -10,23 +11,56 @@ const WRITERS = {
   percent: (n) => percent(n.percent),
 }
 
-export function drawBar(root, market, verdict, now, extra) {
-  for (const tile of root.querySelectorAll("[data-key]")) drawTile(tile, market, verdict)
-  const texts = statusTexts(market, verdict, now, extra)
-  for (const element of root.querySelectorAll("[data-td]")) {
-    const item = texts[element.dataset.td]
-    if (item === undefined) continue
-    const {text, state, title} = typeof item === "object" ? item : {text: item}
-    if (text !== undefined) write(element, text)
-    if (state !== undefined && element.dataset.state !== state) element.dataset.state = state
-    if (title !== undefined && element.title !== title) element.title = title
+export class Bars {
+  constructor(view, spec, page) {
+    this.view = view
+    this.page = page
+    this.root = view.shadow_el
+    this.tiles = [...this.root.querySelectorAll("[data-key]")]
+    this.texts = [...this.root.querySelectorAll("[data-td]")]
+    for (const button of this.root.querySelectorAll("[data-act]")) button.addEventListener("click", () => this.act(button))
+    for (const tile of this.tiles) tile.addEventListener("click", () => page.select(tile.dataset.key))
   }
-}
 
-function write(element, text) {
-  if (element.tapedeckText === text) return
-  element.textContent = text
-  element.tapedeckText = text
+  act(button) {
+    const {shell} = this.page
+    const acts = {
+      help: () => shell.toggleHelp(),
+      theme: () => shell.toggleTheme(),
+      density: () => shell.cycleDensity(),
+      palette: () => shell.togglePalette(),
+      reload: () => location.reload(),
+      phases: () => this.togglePhases(button),
+    }
+    acts[button.dataset.act]?.()
+  }
+
+  // Every segment's phase and countdown, below the badge, in the top layer: nothing of the page cuts it off.
+  togglePhases(button) {
+    const box = button.getBoundingClientRect()
+    const panel = this.root.querySelector("[data-phases]")
+    panel.togglePopover()
+    panel.style.top = `${Math.round(box.bottom + 4)}px`
+    panel.style.left = `${Math.round(Math.max(8, Math.min(box.left, window.innerWidth - panel.offsetWidth - 8)))}px`
+    button.setAttribute("aria-expanded", String(panel.matches(":popover-open")))
+    this.draw()
+  }
+
+  draw() {
+    const {page} = this
+    const now = page.drawnAt
+    for (const tile of this.tiles) drawTile(tile, page.market, page.verdict)
+    page.statusTexts = page.statusAt === now ? page.statusTexts : statusTexts(page, now)
+    page.statusAt = now
+    for (const element of this.texts) {
+      const item = page.statusTexts[element.dataset.td]
+      if (item === undefined) continue
+      const {text, state, title} = typeof item === "object" ? item : {text: item}
+      if (text !== undefined) setText(element, text)
+      if (state !== undefined) setData(element, "state", state)
+      if (title !== undefined && element.title !== title) element.title = title
+    }
+  }
 }
 
 function drawTile(tile, market, verdict) {
@@ -40,13 +74,14 @@ function drawTile(tile, market, verdict) {
   for (const element of tile.querySelectorAll("[data-field]")) {
     const field = element.dataset.field
     const text = view.mode === "loading" ? "" : WRITERS[field](shown, row)
-    write(element, text)
+    setText(element, text)
     const direction = directionOf(text)
     if (field !== "last_price" && element.dataset.direction !== direction) element.dataset.direction = direction
   }
 }
 
-function statusTexts(market, verdict, now, extra) {
+function statusTexts(page, now) {
+  const {market, verdict} = page
   const marketNow = market.marketNow(now)
   return {
     clock: clockText(marketNow),
@@ -54,10 +89,21 @@ function statusTexts(market, verdict, now, extra) {
     ...phaseTexts(market, marketNow),
     ...feedTexts(market, verdict),
     ...stripTexts(market, verdict, now),
+    ...segmentTexts(market, verdict, marketNow),
+    login: login(market, verdict),
     notice: notice(market, verdict, marketNow),
-    paused: {state: extra.orderPaused ? "on" : ""},
-    reload: {state: extra.sessionLost || market.problem ? "on" : ""},
+    saved: {text: page.saveProblem, state: page.saveProblem ? "on" : ""},
+    reload: {state: page.sessionLost || market.problem ? "on" : ""},
+    watermark: market.replay ? `REPLAY ${clockText(marketNow)}` : "",
   }
+}
+
+// Whether somebody has to log in to Kite. A simulation needs nobody.
+function login(market, verdict) {
+  if (market.simulated) return {text: "no login", state: "", title: "the simulated exchange needs no login"}
+  if (market.feedState === "LOGIN_REQUIRED") return {text: "login required", state: "warn", title: "the day's Kite login is missing or has ended"}
+  if (verdict.dead || !market.source) return {text: BLANK, state: "", title: verdict.reason}
+  return {text: "logged in", state: "", title: "the day's Kite login is there"}
 }
 
 // The page's own phase is that of the exchange's main segment.
@@ -144,18 +190,23 @@ function stripTexts(market, verdict, now) {
     refused: shown(quantity(market.counters.refused)),
     sequence: shown(market.sequence < 0 ? BLANK : String(market.sequence)),
     source: market.source || BLANK,
-    ...segmentTexts(market, verdict),
+    cpu: shown(Number.isFinite(market.counters.cpu_pct) ? `${Math.round(market.counters.cpu_pct)} %` : BLANK),
   }
 }
 
-function segmentTexts(market, verdict) {
+function segmentTexts(market, verdict, marketNow) {
   const out = {}
   for (const [name, phase] of Object.entries(market.phases)) {
-    const shown = verdict.dead ? {text: BLANK, state: "", title: ""} : {
+    const until = phase.coarse_until_ms ?? phase.until_ms
+    const left = Number.isFinite(marketNow) && !verdict.dead ? countdown((until - marketNow) / 1000) : BLANK
+    out[`segment-${name}`] = verdict.dead ? {text: BLANK, state: "", title: ""} : {
       text: phase.coarse, state: phase.coarse,
       title: `${name}: ${phase.name}${phase.reason ? ` (${phase.reason})` : ""} until ${clockText(phase.until_ms)} IST, ${dayText(phase.until_ms)}`,
     }
-    out[`segment-${name}`] = shown
+    const sub = phase.sub ? ` · ${phase.sub.replaceAll("_", " ")}` : ""
+    out[`phase-name-${name}`] = verdict.dead ? BLANK : `${phase.name}${sub}${phase.reason ? `: ${phase.reason}` : ""}`
+    out[`phase-next-${name}`] = verdict.dead ? BLANK : `${phase.coarse_next ?? phase.next} ${dayText(until)} ${clockText(until)}`
+    out[`phase-left-${name}`] = left
   }
   return out
 }

@@ -211,7 +211,8 @@ export class Market {
     const row = this.byKey.get(key)
     if (verdict.state === "loading") return {mode: "loading", reason: verdict.reason}
     if (verdict.dead) return {mode: "blank", reason: verdict.reason}
-    if (!row) return {mode: "blank", reason: this.unknown?.has(key) ? "unknown instrument" : "not subscribed yet"}
+    if (!row && this.awaiting) return {mode: "loading", reason: "subscribing"}
+    if (!row) return {mode: "blank", reason: this.unknown?.has(key) ? "not in today's instrument list" : "not subscribed yet"}
     if (!row.values) return {mode: "blank", reason: verdict.reason || "waiting for the first tick"}
     if (!(row.flags & HELD)) {
       if (row.values[F.official_close] > 0) return {mode: "closed", reason: `${row.phase}: official price`}

@@ -9,6 +9,7 @@ import {Market} from "./market.js"
 import {Stream} from "./stream.js"
 import {Ui} from "./ui.js"
 import {Workspace} from "./workspace.js"
+import {Lines} from "./lines.js"
 
 const TAG = "tapedeck:"
 const DRAW_MS = 250
@@ -42,6 +43,8 @@ export class Page {
     this.market.simulated = model.simulated
     this.targets = new Map()
     this.depths = new Map()
+    this.lines = new Lines(this)
+    this.marketNow = NaN
     this.overview = null
     this.applied = 0
     this.frames = 0
@@ -201,7 +204,11 @@ export class Page {
   draw() {
     this.stream.watch(performance.now())
     this.findTargets()
-    this.verdict = this.market.verdict(this.now())
+    const now = this.now()
+    this.market.awaiting = this.stream.awaitsWelcome
+    this.verdict = this.market.verdict(now)
+    this.marketNow = this.market.marketNow(now)
+    this.drawnAt = now
     for (const {part} of this.targets.values()) part.draw(this)
     if (this.tables().some((table) => table.tabulator)) document.getElementById("skeleton")?.remove()
   }
@@ -212,13 +219,15 @@ export class Page {
       if (!tag) continue
       const view = Bokeh.index.find_one_by_id(model.id)
       const known = this.targets.get(model.id)
-      if (known && known.view === view) continue
+      const content = view?.shadow_el?.lastElementChild
+      // A pane that was rendered anew has other elements than its part knows.
+      if (known && known.view === view && (known.kind === "table" || known.content === content)) continue
       const spec = JSON.parse(tag.slice(TAG.length))
       const Kind = this.kinds[spec.kind]
       // A data source has no view of its own.
       if (!Kind || (!view && !Kind.needsNoView)) continue
       known?.part.stop?.()
-      this.targets.set(model.id, {kind: spec.kind, view, part: new Kind(view, spec, this, model)})
+      this.targets.set(model.id, {kind: spec.kind, view, content, part: new Kind(view, spec, this, model)})
     }
   }
 

@@ -9,12 +9,14 @@ import {Overview} from "./overview.js"
 import {Detail} from "./detail.js"
 import {Search} from "./search.js"
 import {Source} from "./source.js"
+import {Part} from "./tiles.js"
 import {Shell} from "./shell.js"
 import {onKey} from "./keys.js"
 
 // Kind of a target's tag -> the class that draws it.
 const KINDS = {
   table: Table, bar: Bars, lists: Lists, grid: Grid, overview: Overview, detail: Detail, search: Search, source: Source,
+  part: Part,
 }
 
 // What tests and the curious may read.

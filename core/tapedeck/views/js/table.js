@@ -1,72 +1,197 @@
 // A Tabulator kept live by writing into its cells: no patch, no redraw, no Python.
 //
 // Per row: the numbers go into the row's data (sorting and export read it), the texts only into cells that are
-// in the document. Rows outside Tabulator's virtual window are painted when they scroll in. This relies on
-// internals of Tabulator 6.4 (rowManager.rows, row.cells, modules.sort), watched by a browser test.
+// in the document. Rows outside Tabulator's virtual window are painted when they scroll in. The rows themselves
+// are those of the page's list: they change here, without Python. This relies on internals of Tabulator 6.4
+// (rowManager.rows, row.cells, modules.sort, columnManager), watched by browser tests.
 
-import {BLANK, change, dayText, directionOf, elapsed, percent, price, quantity, whole, yyyymmddText} from "./format.js"
-import {F} from "./wire.js"
+import {directionOf} from "./format.js"
 import {numbers} from "./market.js"
+import {setData} from "./tiles.js"
+import {cellText, cellTitle, definitions, derive, paintCell} from "./columns.js"
+import {Selection} from "./selection.js"
 
 const FLASH_MS = 300
 // Above this many changes a second a flash tells nothing any more; the gap keeps it from flickering on and off.
 const FLASH_OFF = 50
 const FLASH_ON = 40
 const RESORT_MS = 1000
+const FOCUS_MS = 150
+// Rows beyond the window that are kept at full rate, so that a small scroll finds them fresh.
+const FOCUS_MARGIN = 6
+const WANT_MS = 2000
+const ROW_PX = {compact: 24, normal: 28, relaxed: 36}
 
 export class Table {
-  constructor(view, spec) {
+  constructor(view, spec, page) {
     this.view = view
+    this.page = page
     this.columns = spec.columns
+    this.specs = new Map(spec.columns.map((one) => [one.field, one]))
     this.tabulator = null
     this.entries = []
+    this.byKey = new Map()
     this.sortedAt = 0
     this.pointerInside = false
     this.changeTimes = []
     this.flashing = true
-    this.market = null
-    this.marketNow = NaN
     this.motion = window.matchMedia("(prefers-reduced-motion: reduce)")
     this.written = 0
+    this.shownKeys = null
+    this.visible = []
+    this.wantedAt = 0
+    this.selection = new Selection(this)
+    this.resize = new ResizeObserver(() => { this.showColumns(); this.focusSoon() })
+  }
+
+  get market() {
+    return this.page.market
   }
 
   // Follow the Tabulator the view holds now: Panel builds a new one on some changes.
   attach() {
     const tabulator = this.view.tabulator
     if (!tabulator?.initialized) return false
+    if (tabulator !== this.tabulator) {
+      this.tabulator = tabulator
+      this.listen(tabulator)
+    }
+    this.showList()
     const rows = tabulator.rowManager.rows
-    if (tabulator === this.tabulator && rows[0] === this.entries[0]?.row && rows.length === this.entries.length) return true
-    if (tabulator !== this.tabulator) this.listen(tabulator)
-    this.tabulator = tabulator
-    tabulator.tapedeck = this
-    this.entries = rows.map((row) => ({key: row.data.key, row, mode: "", reason: "", version: -1, stamp: 0, painted: -1, numbers: {}}))
+    const known = rows[0] === this.entries[0]?.row && rows.length === this.entries.length && rows.at(-1) === this.entries.at(-1)?.row
+    if (known) return true
+    this.entries = rows.map((row) => ({key: row.data.key, row, mode: "", reason: "", version: -1, numbers: {}}))
     this.byRow = new Map(this.entries.map((entry) => [entry.row, entry]))
+    this.byKey = new Map(this.entries.map((entry) => [entry.key, entry]))
+    this.page.lines.want(this.entries.map((entry) => entry.key))
+    this.focusSoon()
     return true
   }
 
   listen(tabulator) {
+    tabulator.tapedeck = this
+    // Panel tells Python of these; rows, order and filter are the browser's own here.
+    for (const event of ["dataSorting", "dataFiltering", "rowClick", "rowSelectionChanged"]) tabulator.off(event)
+    tabulator.setColumns(definitions(this.columns, this))
     const holder = tabulator.rowManager.element
     // Added after Tabulator's own listener: its new rows are in the document by now.
-    holder.addEventListener("scroll", () => this.paintAll())
-    tabulator.on("renderComplete", () => this.paintAll())
+    holder.addEventListener("scroll", () => { this.paintAll(); this.focusSoon() })
+    holder.setAttribute("aria-label", "Rows of the watchlist")
+    tabulator.on("renderComplete", () => { this.paintAll(); this.focusSoon() })
+    tabulator.on("rowMoved", () => this.keepOrder())
+    tabulator.on("columnMoved", () => this.keepColumns())
+    tabulator.on("dataSorted", (sorters) => this.sorted(sorters))
     tabulator.element.addEventListener("pointerenter", () => { this.pointerInside = true })
     tabulator.element.addEventListener("pointerleave", () => { this.pointerInside = false })
+    this.selection.listen(tabulator)
+    this.density = ""
+    this.applyDensity(tabulator)
+    this.columnsShown = ""
     this.showColumns()
-    new ResizeObserver(() => this.showColumns()).observe(this.view.el)
+    this.applySort(tabulator)
+    if (this.page.ui.get("filter")) this.filter(this.page.ui.get("filter"))
+    this.resize.observe(this.view.el)
   }
 
-  // Wide screens get more columns; decided on resize only, never on a tick.
-  showColumns() {
+  // -- rows -----------------------------------------------------------------------------------------------------
+
+  // Show the instruments of the page's list. The data source is told too, silently and only here in the browser:
+  // should Panel build the table anew, it finds the same rows.
+  showList() {
+    const keys = this.page.list.keys
+    const signature = keys.join("\n")
+    if (this.shownKeys === signature) return
+    const first = this.shownKeys === null
+    this.shownKeys = signature
+    const rows = this.tabulator.rowManager.rows
+    if (first && rows.length === keys.length && rows.every((row, i) => row.data.key === keys[i])) return
+    const records = keys.map((key, index) => this.record(key, index))
+    const source = this.view.model.source
+    const data = {}
+    for (const name of source.columns()) data[name] = records.map((record) => (name === "index" ? record._index : (record[name] ?? NaN)))
+    source.setv({data}, {sync: false, silent: true})
+    this.tabulator.replaceData(records)
+  }
+
+  record(key, index) {
+    const old = this.byKey.get(key)?.row.data
+    const name = this.market.byKey.get(key)?.instrument.name ?? old?.name ?? ""
+    const symbol = key.slice(key.indexOf(":") + 1)
+    return {...old, _index: index, key, symbol, name, search: `${key} ${name}`.toLowerCase()}
+  }
+
+  keepOrder() {
+    const keys = this.tabulator.rowManager.rows.map((row) => row.data.key)
+    this.shownKeys = keys.join("\n")
+    this.entries = []
+    this.page.workspace.changeList(this.page.list.name, keys)
+  }
+
+  // -- columns --------------------------------------------------------------------------------------------------
+
+  // Fields to show, in order: those chosen, or else those that the width has room for. Never on a tick.
+  wantedColumns() {
+    const chosen = this.page.workspace.document.columns
+    if (chosen) return chosen.filter((field) => this.specs.has(field))
     const width = this.view.el.clientWidth
-    let toggled = false
+    return this.columns.filter((spec) => !spec.fixed && spec.from >= 0 && width >= spec.from).map((spec) => spec.field)
+  }
+
+  showColumns() {
+    const tabulator = this.view.tabulator
+    if (!tabulator?.initialized) return
+    const wanted = this.wantedColumns()
+    const signature = wanted.join()
+    if (signature === this.columnsShown) return
+    const inOrder = this.columnsShown === "" && !this.page.workspace.document.columns
+    this.columnsShown = signature
+    const shown = new Set(wanted)
     for (const spec of this.columns) {
-      if (!spec.from) continue
-      const column = this.view.tabulator?.columnManager.findColumn(spec.field)
-      if (!column || column.visible === width >= spec.from) continue
-      column[column.visible ? "hide" : "show"]()
-      toggled = true
+      const column = tabulator.columnManager.findColumn(spec.field)
+      if (!column || spec.fixed || column.visible === shown.has(spec.field)) continue
+      column[column.visible ? "hide" : "show"](true)
     }
-    if (toggled) this.view.tabulator.columnManager.redraw(true)
+    if (!inOrder) this.orderColumns(tabulator, wanted)
+    tabulator.columnManager.redraw(true)
+    tabulator.rowManager.redraw(true)
+    this.paintAll()
+  }
+
+  orderColumns(tabulator, wanted) {
+    const fixed = this.columns.filter((spec) => spec.fixed).map((spec) => spec.field)
+    const order = [...fixed, ...wanted]
+    this.ordering = true
+    for (let i = 1; i < order.length; i++) {
+      const at = tabulator.columnManager.columnsByIndex.filter((column) => order.includes(column.field)).map((column) => column.field)
+      if (at[i] !== order[i]) tabulator.moveColumn(order[i], order[i - 1], true)
+    }
+    this.ordering = false
+  }
+
+  keepColumns() {
+    if (this.ordering) return
+    const shown = this.tabulator.columnManager.columnsByIndex.filter((column) => column.visible && this.specs.has(column.field))
+    const columns = shown.map((column) => column.field).filter((field) => !this.specs.get(field).fixed)
+    this.columnsShown = columns.join()
+    this.page.workspace.change({columns})
+  }
+
+  applyDensity(tabulator) {
+    const density = this.page.workspace.document.density
+    if (density === this.density) return
+    const first = this.density === ""
+    this.density = density
+    const height = ROW_PX[density] ?? ROW_PX.normal
+    if (first && height === tabulator.options.rowHeight) return
+    tabulator.options.rowHeight = height
+    this.view.el.style.setProperty("--td-row", `${height}px`)
+    for (const row of tabulator.rowManager.rows) {
+      row.heightStyled = ""
+      row.heightInitialized = false
+      row.initialized = row.initialized && false
+    }
+    tabulator.rowManager.redraw(true)
+    this.paintAll()
   }
 
   // Panel 1.9.4 waits in a loop without a pause for the `load` of each stylesheet before it redraws after a
@@ -76,32 +201,56 @@ export class Table {
     for (const [url, loaded] of sheets ?? []) if (!loaded) sheets.set(url, true)
   }
 
-  draw(market, verdict, now) {
+  // -- drawing --------------------------------------------------------------------------------------------------
+
+  draw() {
     if (!this.attach()) return
     this.settle()
-    this.market = market
-    this.marketNow = market.marketNow(now)
+    this.applyDensity(this.tabulator)
+    this.showColumns()
+    this.view.el.toggleAttribute("data-replay", this.market.replay)
+    const now = this.page.now()
     let changes = 0
-    for (const entry of this.entries) changes += this.update(entry, verdict)
+    for (const entry of this.entries) changes += this.update(entry)
     this.paceFlashes(changes, now)
     this.paintAll()
     this.resort(now)
+    if (now - this.wantedAt > WANT_MS) {
+      this.wantedAt = now
+      this.page.lines.want(this.visible)
+    }
+  }
+
+  heard(type) {
+    if (type === "forget") this.page.lines.forget()
+    if (type === "snapshot") {
+      this.page.lines.outdate()
+      this.focusSoon()
+    }
   }
 
   // Write the numbers of one row into its data; 1 when its live price changed.
-  update(entry, verdict) {
-    const view = this.market.view(entry.key, verdict)
+  update(entry) {
+    const view = this.market.view(entry.key, this.page.verdict)
     const row = this.market.byKey.get(entry.key)
     const version = row?.version ?? -1
+    const line = this.page.lines.line(entry.key)
     entry.reason = view.reason
-    if (entry.mode === view.mode && entry.version === version) return 0
+    if (entry.mode === view.mode && entry.version === version && entry.oiBase === line?.previous_oi) return 0
     const before = entry.mode === "live" ? entry.numbers.last_price : NaN
     entry.market = row
     entry.version = version
+    entry.oiBase = line?.previous_oi
     if (row) this.name(entry, row.instrument)
     entry.mode = view.mode
-    entry.numbers = numbers(row, view.mode)
-    entry.stamp += 1
+    entry.numbers = derive(numbers(row, view.mode), line)
+    this.store(entry)
+    const move = view.mode === "live" ? entry.numbers.last_price - before : 0
+    if (move) entry.flash = move
+    return move ? 1 : 0
+  }
+
+  store(entry) {
     const data = entry.row.data
     for (const {field, kind} of this.columns) {
       if (kind === "text") continue
@@ -109,9 +258,6 @@ export class Table {
       data[field] = value === undefined || Number.isNaN(value) ? null : value
     }
     this.written += 1
-    const move = view.mode === "live" ? entry.numbers.last_price - before : 0
-    if (move) entry.flash = move
-    return move ? 1 : 0
   }
 
   // The desk may have learned the day's instruments only after this page was made.
@@ -138,94 +284,74 @@ export class Table {
     for (const entry of this.entries) {
       const element = entry.row.element
       if (!element || !element.parentNode || !entry.row.cells.length) continue
-      if (element.dataset.mode !== entry.mode) element.dataset.mode = entry.mode
+      setData(element, "mode", entry.mode)
       element.toggleAttribute("data-untraded", !!entry.numbers.untraded)
-      for (const cell of entry.row.cells) this.paint(entry, cell)
+      this.selection.paint(entry, element)
+      for (const cell of entry.row.cells) if (cell.column.visible) this.paint(entry, cell)
       entry.flash = 0
     }
   }
 
   paint(entry, cell) {
-    const spec = this.specOf(cell.column.field)
+    const spec = this.specs.get(cell.column.field)
     const element = cell.element
-    if (!spec || spec.kind === "text" || !element) return
-    const text = this.text(entry, spec)
-    if (element.tapedeckText !== text) {
-      const node = element.firstChild
-      if (node?.nodeType === 3 && node === element.lastChild) node.nodeValue = text
-      else element.textContent = text
-      element.tapedeckText = text
-      cell.value = entry.row.data[spec.field]
-      element.toggleAttribute("data-blank", text === BLANK)
-    }
-    if (spec.kind === "change" || spec.kind === "percent") colour(element, text)
+    if (!spec || !element) return
+    if (spec.field === "symbol") this.selection.actions(entry, element)
+    if (spec.kind === "text") return
+    const before = element.tapedeckText
+    const text = paintCell(element, entry, spec, this.page)
+    if (before !== text) cell.value = entry.row.data[spec.field]
     if (spec.field === "last_price" && entry.flash && this.flashing) flash(element, entry.flash)
-  }
-
-  specOf(field) {
-    this.specs ??= new Map(this.columns.map((spec) => [spec.field, spec]))
-    return this.specs.get(field)
-  }
-
-  text(entry, spec) {
-    if (entry.mode === "" || entry.mode === "loading") return ""
-    const value = entry.numbers[spec.field]
-    const tick = entry.market?.tick
-    switch (spec.kind) {
-      case "price": return price(value, tick)
-      case "change": return change(value, tick)
-      case "percent": return percent(value)
-      case "quantity": return quantity(value)
-      case "age": return this.ageText(entry, value)
-      default: return BLANK
-    }
-  }
-
-  ageText(entry, value) {
-    if (entry.mode === "closed") return `close ${yyyymmddText(entry.market.values[F.official_date])}`
-    const isIndex = (entry.market?.instrument.instrument_token & 0xff) === 9
-    if (isIndex) value = entry.numbers.exchange_timestamp_ms
-    if (!(value > 0)) return BLANK
-    if (entry.numbers.untraded) return `last ${dayText(value)}`
-    const age = (this.marketNow - value) / 1000
-    return age < 5 ? "now" : elapsed(age)
   }
 
   // Tabulator makes cells anew when it re-renders a row: its formatter asks here.
   cellText(cell) {
     const inner = cell._cell
     const entry = this.byRow?.get(inner.row)
-    const spec = this.specOf(inner.column.field)
-    if (!entry || !spec) return ""
-    const text = this.text(entry, spec)
+    const spec = this.specs.get(inner.column.field)
+    if (!entry || !spec || spec.kind === "spark" || spec.kind === "range") return ""
+    const text = cellText(entry, spec, this.page)
     inner.element.tapedeckText = text
-    inner.element.toggleAttribute("data-blank", text === BLANK)
-    if (spec.kind === "change" || spec.kind === "percent") colour(inner.element, text)
+    inner.element.toggleAttribute("data-blank", text === "—")
+    if (spec.kind === "change" || spec.kind === "percent") setData(inner.element, "direction", directionOf(text))
     return text
   }
 
   tooltipElement(cell) {
-    const text = this.tooltip(cell)
+    const entry = this.byRow?.get(cell._cell.row)
+    const spec = this.specs.get(cell._cell.column.field)
+    const text = entry && spec ? cellTitle(entry, spec) : ""
     if (!text) return null
     const element = document.createElement("span")
     element.textContent = text
     return element
   }
 
-  tooltip(cell) {
-    const entry = this.byRow?.get(cell._cell.row)
-    const spec = this.specOf(cell._cell.column.field)
-    if (!entry || !spec) return ""
-    if (entry.mode === "blank" || entry.mode === "late" || entry.mode === "loading") return entry.reason
-    if (spec.kind === "text") return entry.row.data.name || entry.key
-    if (entry.mode === "closed") return `close ${yyyymmddText(entry.market.values[F.official_date])} (${entry.reason})`
-    return spec.kind === "quantity" ? whole(entry.numbers[spec.field]) : ""
+  // -- order and filter -----------------------------------------------------------------------------------------
+
+  applySort(tabulator) {
+    const [field, dir] = this.page.ui.get("sort").split(".")
+    if (field && this.specs.has(field)) tabulator.setSort(field, dir === "asc" ? "asc" : "desc")
+  }
+
+  sorted(sorters) {
+    const first = sorters.find((one) => this.specs.has(one.field))
+    this.page.ui.set({sort: first ? `${first.field}.${first.dir}` : ""})
+    this.focusSoon()
+  }
+
+  clearSort() {
+    this.tabulator?.clearSort()
+    const order = new Map(this.page.list.keys.map((key, i) => [key, i]))
+    this.tabulator?.rowManager.rows.sort((a, b) => order.get(a.data.key) - order.get(b.data.key))
+    this.entries = []
+    this.tabulator?.rowManager.refreshActiveData("filter", false, true)
   }
 
   // Keep a live sort in order, but never under the pointer, and only when the order is wrong.
   resort(now) {
     const sort = this.tabulator.modules.sort?.sortList?.[0]
-    const live = sort && this.specOf(sort.column.field)?.kind !== "text" && sort.column.field !== "_index"
+    const live = sort && this.specs.has(sort.column.field) && this.specs.get(sort.column.field).kind !== "text"
     this.orderPaused = !!live && this.pointerInside
     if (!live || this.pointerInside || now - this.sortedAt < RESORT_MS) return
     this.sortedAt = now
@@ -241,31 +367,46 @@ export class Table {
     const wanted = text.trim().toLowerCase()
     if (wanted) this.tabulator.setFilter("search", "like", wanted)
     else this.tabulator.clearFilter()
+    this.page.ui.set({filter: wanted})
     // Asked for by the user: the order is made right at once, also under the pointer.
     if (this.tabulator.modules.sort?.sortList?.length) this.tabulator.modules.sort.refreshSort()
+    this.focusSoon()
   }
 
-  // Select the next row in the order shown; `step` may be a number of rows, "first" or "last".
-  move(step) {
+  // -- what is visible ------------------------------------------------------------------------------------------
+
+  focusSoon() {
+    if (this.focusTimer) return
+    this.focusTimer = setTimeout(() => { this.focusTimer = null; this.focus() }, FOCUS_MS)
+  }
+
+  // Rows in sight come at full rate, the others once a second: enough to sort by.
+  focus() {
     const rows = this.tabulator?.rowManager.getDisplayRows() ?? []
-    if (!rows.length) return
-    const selected = this.view.model.source.selected
-    const at = rows.findIndex((row) => row.data._index === selected.indices[0])
-    let next = at < 0 ? 0 : at + step
-    if (step === "first") next = 0
-    if (step === "last") next = rows.length - 1
-    const row = rows[Math.max(0, Math.min(rows.length - 1, next))]
-    selected.indices = [row.data._index]
-    const holder = this.tabulator.rowManager.element
-    const top = row.getPosition() ? (row.getPosition() - 1) * row.getHeight() : 0
-    if (top < holder.scrollTop) holder.scrollTop = top
-    else if (top + row.getHeight() > holder.scrollTop + holder.clientHeight) holder.scrollTop = top + row.getHeight() - holder.clientHeight
+    const holder = this.tabulator?.rowManager.element
+    if (!holder?.clientHeight) return
+    const height = this.tabulator.options.rowHeight
+    const first = Math.max(0, Math.floor(holder.scrollTop / height) - FOCUS_MARGIN)
+    const last = Math.ceil((holder.scrollTop + holder.clientHeight) / height) + FOCUS_MARGIN
+    const keys = rows.slice(first, last).map((row) => row.data.key).filter(Boolean)
+    const selected = this.page.selected ? [this.page.selected] : []
+    this.page.stream.wish("focus", [...new Set([...this.page.model.tape, ...selected, ...keys])])
+    this.visible = keys
+    this.page.lines.want(keys)
   }
-}
 
-function colour(element, text) {
-  const direction = directionOf(text)
-  if (element.dataset.direction !== direction) element.dataset.direction = direction
+  move(step, options) {
+    this.selection.move(step, options)
+  }
+
+  copy() {
+    this.selection.copy()
+  }
+
+  stop() {
+    this.resize.disconnect()
+    clearTimeout(this.focusTimer)
+  }
 }
 
 function flash(element, move) {

@@ -40,3 +40,8 @@ export function paintReplay(element, page) {
   const mark = element.querySelector("[data-watermark]")
   if (mark) setText(mark, replay ? `REPLAY ${clockText(page.market.marketNow(page.now()))}` : "")
 }
+
+// Elements that others look for (page.find) and that draw nothing themselves.
+export class Part {
+  draw() {}
+}

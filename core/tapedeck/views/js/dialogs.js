@@ -1,0 +1,143 @@
+// The dialogs of the watchlist: a name, pasted symbols, the columns. One <dialog> in the page's top layer.
+
+import {parseKeys} from "./symbols.js"
+
+const AT_ONCE = 4
+
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag)
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name in made && name !== "list") made[name] = value
+    else made.setAttribute(name, value)
+  }
+  made.append(...children)
+  return made
+}
+
+// A modal dialog with a heading, a body and buttons [text, action]; an action that returns false keeps it open.
+function openDialog(page, title, body, buttons) {
+  const dialog = element("dialog", {className: "sheet form"})
+  dialog.setAttribute("aria-label", title)
+  const foot = element("div", {className: "foot"})
+  for (const [text, action, kind] of buttons) {
+    const button = element("button", {textContent: text, type: "button", className: kind ?? ""})
+    button.addEventListener("click", () => { if (action?.() !== false) dialog.close() })
+    foot.append(button)
+  }
+  dialog.append(element("h2", {textContent: title}), body, foot)
+  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close() })
+  dialog.addEventListener("close", () => dialog.remove())
+  page.shell.element.append(dialog)
+  dialog.showModal()
+  return dialog
+}
+
+// `check(name)` says what is wrong with a name, "" when nothing is.
+export function nameDialog(page, {title, value, check, done}) {
+  const input = element("input", {type: "text", value, maxLength: 40, spellcheck: false, ariaLabel: "Name of the list"})
+  const problem = element("p", {className: "problem", role: "status"})
+  const finish = () => {
+    problem.textContent = check(input.value)
+    if (problem.textContent) return false
+    done(input.value)
+    return true
+  }
+  const dialog = openDialog(page, title, element("div", {}, input, problem), [["Cancel"], ["Save", finish, "main"]])
+  input.addEventListener("input", () => { problem.textContent = "" })
+  input.addEventListener("keydown", (event) => { if (event.key === "Enter" && finish()) dialog.close() })
+  input.select()
+}
+
+// Paste symbols; what is not listed is said, with the nearest one to take instead.
+export function pasteDialog(page, done, {text = "", from = ""} = {}) {
+  const area = element("textarea", {
+    value: text, rows: 10, spellcheck: false, ariaLabel: "Symbols",
+    placeholder: "INFY\nNSE:TCS, NSE:NIFTY 50\nNFO:NIFTY26NOVFUT",
+  })
+  const report = element("div", {className: "report", role: "status"})
+  const hint = from ? `From ${from}: check, then add.` : "One symbol a line, or separated by commas or tabs. Without an exchange NSE is meant."
+  const body = element("div", {}, element("p", {textContent: hint}), area, report)
+  const look = () => { resolveAll(page, parseKeys(area.value), report, (keys) => { dialog.close(); done(keys) }); return false }
+  const dialog = openDialog(page, from ? `Import ${from}` : "Add symbols", body, [["Cancel"], ["Check and add", look, "main"]])
+  area.focus()
+}
+
+async function resolveAll(page, keys, report, done) {
+  if (!keys.length) {
+    report.textContent = "there is no symbol in this text"
+    return
+  }
+  const bar = element("progress", {max: keys.length, value: 0})
+  const word = element("span", {textContent: `looking up ${keys.length}`})
+  report.replaceChildren(bar, word)
+  const found = new Map()
+  const queue = [...keys]
+  const work = async () => {
+    while (queue.length && report.isConnected) {
+      const key = queue.shift()
+      found.set(key, await resolveOne(page, key))
+      bar.value = found.size
+    }
+  }
+  try {
+    await Promise.all(Array.from({length: AT_ONCE}, work))
+  } catch (error) {
+    report.textContent = `not looked up: ${error.message}`
+    return
+  }
+  if (report.isConnected) conclude(keys, found, report, done)
+}
+
+// {key} when it is listed just so, else {near} with what comes nearest.
+async function resolveOne(page, key) {
+  if (page.market.byKey.has(key)) return {key}
+  const [exchange, symbol] = [key.slice(0, key.indexOf(":")), key.slice(key.indexOf(":") + 1)]
+  const query = new URLSearchParams({q: symbol, exchange, limit: "1"})
+  const said = await page.ask(`api/instruments?${query}`)
+  const first = said.instruments?.[0]
+  if (first?.key === key) return {key}
+  return {near: first?.key}
+}
+
+function conclude(keys, found, report, done) {
+  const good = keys.filter((key) => found.get(key).key)
+  const bad = keys.filter((key) => !found.get(key).key)
+  if (!bad.length) return done(good)
+  const boxes = bad.map((key) => {
+    const {near} = found.get(key)
+    const box = element("input", {type: "checkbox", disabled: !near, value: near ?? ""})
+    const text = near ? `${key} is not listed; take ${near}` : `${key} is not listed, and nothing comes near`
+    return element("label", {}, box, element("span", {textContent: text}))
+  })
+  const take = () => {
+    const chosen = boxes.map((label) => label.firstChild).filter((box) => box.checked).map((box) => box.value)
+    done([...good, ...chosen])
+  }
+  const button = element("button", {type: "button", textContent: "Add these", className: "main"})
+  button.addEventListener("click", take)
+  report.replaceChildren(element("p", {textContent: `${good.length} found, ${bad.length} not:`}), ...boxes, button)
+  button.focus()
+}
+
+// Check boxes for every column; unchosen means: as many as the width has room for.
+export function chooseColumns(page, columns) {
+  const free = columns.filter((spec) => !spec.fixed)
+  const shown = new Set(page.tables()[0]?.wantedColumns() ?? [])
+  const boxes = free.map((spec) => {
+    const box = element("input", {type: "checkbox", value: spec.field, checked: shown.has(spec.field)})
+    return element("label", {title: spec.hint}, box, element("span", {textContent: spec.title}), element("small", {textContent: spec.hint}))
+  })
+  const apply = () => {
+    const chosen = new Set(boxes.map((label) => label.firstChild).filter((box) => box.checked).map((box) => box.value))
+    const before = page.workspace.document.columns ?? [...shown]
+    const kept = before.filter((field) => chosen.has(field))
+    const added = free.map((spec) => spec.field).filter((field) => chosen.has(field) && !kept.includes(field))
+    page.workspace.change({columns: [...kept, ...added]})
+  }
+  for (const label of boxes) label.firstChild.addEventListener("change", apply)
+  const grid = element("div", {className: "choices"}, ...boxes)
+  const hint = element("p", {textContent: "Drag a heading of the table to move its column; double-click it to sort."})
+  const reset = () => page.workspace.change({columns: null})
+  openDialog(page, "Columns", element("div", {}, hint, grid), [["By width (default)", reset], ["Done", null, "main"]])
+  boxes[0]?.firstChild.focus()
+}

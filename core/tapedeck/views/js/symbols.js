@@ -1,0 +1,38 @@
+// Instruments that a person pasted: from a mail, a spreadsheet, another program's list.
+
+const HEADINGS = new Set(["instrument", "symbol", "tradingsymbol", "key", "ticker", "scrip"])
+const EXCHANGES = new Set(["NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX", "NCO"])
+
+// Keys EXCHANGE:TRADINGSYMBOL of a text, each once, in order. One per line or cell; without an exchange NSE is
+// meant. Of a table with a heading only the column of instruments counts (and its column `exchange`).
+export function parseKeys(text) {
+  const lines = text.replace(/^\ufeff/, "").split(/\r?\n/).map((line) => cells(line)).filter((line) => line.some(Boolean))
+  if (!lines.length) return []
+  const heading = lines[0].map((cell) => cell.toLowerCase())
+  const at = heading.findIndex((cell) => HEADINGS.has(cell))
+  const found = at >= 0 ? column(lines.slice(1), at, heading.indexOf("exchange")) : lines.flat()
+  return [...new Set(found.map(toKey).filter(Boolean))]
+}
+
+function column(lines, at, exchange) {
+  return lines.map((line) => {
+    const symbol = line[at] ?? ""
+    return symbol && exchange >= 0 && !symbol.includes(":") && line[exchange] ? `${line[exchange]}:${symbol}` : symbol
+  })
+}
+
+function cells(line) {
+  const out = []
+  for (const match of line.matchAll(/"((?:[^"]|"")*)"|([^,;\t]+)/g)) {
+    out.push((match[1]?.replaceAll('""', '"') ?? match[2]).trim())
+  }
+  return out
+}
+
+export function toKey(word) {
+  const text = word.trim().replace(/^['*•-]+\s*/, "").replace(/\s+/g, " ").toUpperCase()
+  if (!text || text.length > 64) return ""
+  const [lead, ...rest] = text.split(":")
+  if (rest.length) return EXCHANGES.has(lead.trim()) && rest.join(":").trim() ? `${lead.trim()}:${rest.join(":").trim()}` : ""
+  return `NSE:${text.replace(/\.NS$/, "")}`
+}
