@@ -181,6 +181,7 @@ class Stage:
             if alive:
                 self.hub.alive()
             self.relay.beat()
+        assert self.relay.stats["failed"] == 0
 
     def viewer(self, hello: str = "") -> Viewer:
         """A new viewer; one that has said hello is sent its first messages with the next beat."""

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tapedeck.clock import Clock
 from tapedeck.hub import FeedView
 from tapedeck.relay.board import Board
 from tapedeck.relay.frames import DELTA, HEARTBEAT, SNAPSHOT, Header, build_frame, empty_records
@@ -17,15 +18,16 @@ from tapedeck.relay.listener import Listener
 
 #: Every listener hears something at least this often, in seconds: a little under the promised second.
 HEARTBEAT_S = 0.9
+#: A frame is sent to listeners at most this long after it was made, in seconds.
+STAMP_S = 0.05
 
 
 class Beat(NamedTuple):
-    """One beat: its number and second, real and market time, the newest content, the feed, whether that is news."""
+    """One beat: its number and second, its time, the newest content, the feed, whether its state is news."""
 
     number: int
     second: int
     now: float
-    market_ns: int
     sequence: int
     feed: FeedView
     urgent: bool
@@ -34,9 +36,10 @@ class Beat(NamedTuple):
 class FrameMaker:
     """Makes the frames of one beat."""
 
-    def __init__(self, board: Board, beat: Beat, stats: Counter[str]) -> None:
-        self._board, self._beat, self._stats = board, beat, stats
+    def __init__(self, board: Board, clock: Clock, beat: Beat, stats: Counter[str]) -> None:
+        self._board, self._clock, self._beat, self._stats = board, clock, beat, stats
         self._built: dict[tuple, bytes | None] = {}
+        self._stamped_at = beat.now
 
     def has_news(self, listener: Listener) -> bool:
         """Whether a frame for this listener would carry content that was not counted as merged before."""
@@ -48,6 +51,7 @@ class FrameMaker:
     def frame(self, listener: Listener, due: bool) -> bytes | None:
         """The frame a listener gets now, None if nothing; its cursors are moved."""
         beat = self._beat
+        self._keep_honest()
         alive = beat.urgent or beat.now - listener.frame_at >= HEARTBEAT_S
         if not (alive or due or listener.owes_snapshot):
             return None
@@ -68,6 +72,13 @@ class FrameMaker:
         if frame is not None:
             listener.frame_at = beat.now
         return frame
+
+    def _keep_honest(self) -> None:
+        """With very many listeners a beat takes its time: a frame says the age of the feed when it is sent."""
+        now = self._clock.monotonic()
+        if now - self._stamped_at > STAMP_S:
+            self._stamped_at = now
+            self._built.clear()
 
     def _gather(self, listener: Listener, whole: bool) -> np.ndarray:
         board, focus = self._board, listener.focus
@@ -97,8 +108,8 @@ class FrameMaker:
             epoch=self._board.epoch,
             sequence=beat.sequence,
             feed_state=beat.feed.state,
-            market_time_ms=beat.market_ns / 1e6,
-            feed_age_s=beat.feed.age,
+            market_time_ms=self._clock.now() / 1e6,
+            feed_age_s=beat.feed.age + (self._stamped_at - beat.now),
             simulated=beat.feed.simulated,
             replay=beat.feed.source.startswith("tape"),
             conflated=conflated,

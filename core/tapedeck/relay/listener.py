@@ -7,6 +7,7 @@ errors), whether and since when its last write is unfinished, how many updates w
 from __future__ import annotations
 
 from collections import deque
+from enum import IntEnum
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -58,8 +59,6 @@ class Subscription:
 
     def __init__(self, slots: np.ndarray) -> None:
         self.slots = slots
-        #: Its instruments as JSON, made when the first welcome needs it.
-        self.instruments = ""
         self._focuses: WeakValueDictionary[bytes, Focus] = WeakValueDictionary()
 
     def focus(self, slots: np.ndarray) -> Focus | None:
@@ -94,6 +93,18 @@ class Subscriptions:
         return found
 
 
+class Needs(IntEnum):
+    """How much of what a listener asked for is still to be looked up, before it can be served."""
+
+    NOTHING = 0
+    #: Which of its slots are in focus, and which books it watches.
+    FOCUS = 1
+    #: The slots of its tokens as well.
+    SLOTS = 2
+    #: What its keys mean as well: the instruments may be others now.
+    NAMES = 3
+
+
 class Listener:
     """What the relay keeps per viewer."""
 
@@ -104,6 +115,9 @@ class Listener:
         self.tokens: frozenset[int] = frozenset()
         self.unknown: list[str | int] = []
         self.subscription = subscription
+        self.needs = Needs.NOTHING
+        #: Grows with everything it asks for: whoever looks it up a bit at a time sees that it changed its mind.
+        self.wish = 0
         #: What it wants at the full rate: None is everything.
         self.focus_asked: tuple[str | int, ...] | None = None
         self.focus: Focus | None = None
@@ -150,10 +164,16 @@ class Listener:
         before, self.beat = self.beat, beat
         return beat * self.rate // beat_hz != before * self.rate // beat_hz
 
+    def need(self, what: Needs) -> None:
+        """It asked for something that is to be looked up before it is served again."""
+        self.needs = max(self.needs, what)
+        self.wish += 1
+
     def change_focus(self, focus: Focus | None) -> None:
         """Another focus: what was not in the old one may be as old as the last delivery of everything."""
-        self.focus = focus
-        self.cursor = self.whole_cursor
+        if focus is not self.focus:
+            self.focus = focus
+            self.cursor = self.whole_cursor
 
     def owe_snapshot(self) -> None:
         """Everything is to be sent again: all records, then every book and topic once."""

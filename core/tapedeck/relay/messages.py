@@ -21,7 +21,7 @@ _INSTRUMENT = (
 
 
 def welcome(feed: FeedView, epoch: int, instruments: str, unknown: list[str | int]) -> str:
-    """What the following records are about. `instruments` is JSON made by `instruments_json`, once per list."""
+    """What the following records are about. `instruments` are texts made by `instrument`, joined."""
     head = _json(
         {
             "type": "welcome",
@@ -34,12 +34,12 @@ def welcome(feed: FeedView, epoch: int, instruments: str, unknown: list[str | in
             "unknown": unknown,
         }
     )
-    return f'{head[:-1]},"instruments":{instruments}}}'
+    return f'{head[:-1]},"instruments":[{instruments}]}}'
 
 
-def instruments_json(instruments: list[Instrument]) -> str:
-    """The instruments of a subscription as JSON text."""
-    return _json([{name: _finite(getattr(one, name)) for name in _INSTRUMENT} for one in instruments])
+def instrument(one: Instrument) -> str:
+    """One instrument of a welcome as JSON text."""
+    return _json({name: _finite(getattr(one, name)) for name in _INSTRUMENT})
 
 
 def state(
@@ -105,5 +105,4 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False, default=str)
+_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=str).encode

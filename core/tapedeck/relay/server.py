@@ -1,8 +1,9 @@
 """How one desk is shared: every beat, changed instruments are encoded once and gathered per viewer.
 
-State of a `Relay`: the listeners, the board of encoded records, the number of the newest content, when beats and
-state messages were last made, `stats`. It lives on the server's IOLoop; only `start` and `close` may be called
-from elsewhere. A viewer that does not read keeps at most the messages of one beat waiting: what comes meanwhile is
+State of a `Relay`: the listeners, the board of encoded records, the number of the newest content, what is left of
+this beat's round, when beats and state messages were last made, `stats`. It lives on the server's IOLoop; only
+`start` and `close` may be called from elsewhere. With many viewers a round is done in slices, between which the loop
+has its turn. A viewer that does not read keeps at most the messages of one beat waiting: what comes meanwhile is
 merged (newest value wins, counted as `conflated`), and after `drop_after_s` it is cut off (`dropped_slow`).
 """
 
@@ -12,7 +13,7 @@ import asyncio
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tornado.ioloop import IOLoop, PeriodicCallback
@@ -25,7 +26,7 @@ from tapedeck.relay.board import Board, Transition
 from tapedeck.relay.frame_maker import Beat, FrameMaker
 from tapedeck.relay.frames import parse_message
 from tapedeck.relay.handler import StreamHandler
-from tapedeck.relay.listener import Listener, Outlet, Subscription
+from tapedeck.relay.listener import Listener, Outlet
 from tapedeck.relay.topics import Topic, Topics
 from tapedeck.relay.wishes import Upstream, WishBook
 
@@ -37,6 +38,8 @@ PING_S = 10.0
 #: A state message is made at least this often, in seconds: a little under the promised second.
 STATE_S = 0.9
 MAX_LISTENERS = 4096
+#: How long the relay holds the loop before it lets others have their turn, in seconds. The loop's limit is 10 ms.
+SLICE_S = 0.006
 #: A viewer that goes on talking after so many refusals in a row is cut off.
 MAX_REFUSED = 200
 
@@ -68,6 +71,7 @@ class Relay:
         self._names = itertools.count(1)
         self._sequence = 0
         self._beat = 0
+        self._round: Iterator[None] | None = None
         self._state = ""
         self._state_number = 0
         self._state_at = -1e9
@@ -80,7 +84,7 @@ class Relay:
         self.stats: Counter[str] = Counter(
             viewers=0, viewers_total=0, beats=0, frames=0, built=0, bytes=0, records=0, conflated=0,
             dropped_slow=0, refused_messages=0, encode_us=0, depth=0, depth_built=0, topics=0, topics_built=0,
-            topic_failures=0,
+            topic_failures=0, slices=0, slice_us=0, longest_slice_us=0, late_beats=0, failed=0,
         )  # fmt: skip
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -115,6 +119,7 @@ class Relay:
         if self._ticker is not None:
             self._ticker.stop()
             self._ticker = None
+        self._round = None
         for listener in list(self._listeners.values()):
             self.leave(listener)
             listener.outlet.close(1001, "the desk is closing")
@@ -154,51 +159,100 @@ class Relay:
     # -- the beat ------------------------------------------------------------------------------------------------
 
     def beat(self) -> None:
-        """Encode what changed and give every listener that is due what it has not seen."""
-        now = self._clock.monotonic()
+        """Encode what changed and give every listener that is due what it has not seen.
+
+        When that takes long, it goes on after the loop has had its turn; a beat that comes before the end of the
+        last one's round is counted as `late_beats`, and the next round brings what it would have brought.
+        """
         self._beat += 1
         self.stats["beats"] += 1
+        if self._round is not None:
+            self.stats["late_beats"] += 1
+            return
+        self.stats["beat_us"] = self.stats["slice_us"] = 0
+        self._round = self._steps()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Do as much of the round as one slice holds; all of it while no loop is waiting."""
+        if self._round is None:
+            return
+        started, unfinished = self._clock.monotonic(), False
+        try:
+            for _ in self._round:
+                if self._loop is not None and self._clock.monotonic() - started > SLICE_S:
+                    unfinished = True
+                    self._loop.add_callback(self._go_on)
+                    return
+        finally:
+            if not unfinished:
+                self._round = None
+            self._count_slice(round((self._clock.monotonic() - started) * 1e6))
+
+    def _count_slice(self, took_us: int) -> None:
+        stats = self.stats
+        stats["slices"] += 1
+        stats["beat_us"] += took_us
+        stats["slice_us"] = max(took_us, stats["slice_us"])
+        stats["longest_slice_us"] = max(took_us, stats["longest_slice_us"])
+        stats["depth_built"] = self._wishes.books.built
+        stats["topics_built"], stats["topic_failures"] = self._topics.built, self._topics.failures
+
+    def _steps(self) -> Iterator[None]:
+        """One round, with a pause wherever the loop may have its turn."""
+        now = self._clock.monotonic()
+        beat_number = self._beat
         self._follow_hub()
         transitions = self._board.look_at_markets(self._clock.now())
         self._report(transitions)
         if not self._listeners:
             return
+        yield from self._settle()
         count = self._board.refresh(self._sequence + 1)
         self._sequence += 1 if count else 0
         self.stats["records"] += count
         self.stats["encode_us"] = round((self._clock.monotonic() - now) * 1e6)
+        yield
+        if self._hub.epoch == self._board.epoch:
+            yield from self._topics.refresh(self._board, now)
         feed = self._hub.feed()
         if feed.epoch != self._board.epoch:
             return  # the source has just changed: the next beat starts over
+        now = self._clock.monotonic()
         urgent = self._update_state(feed, now, bool(transitions))
-        for _ in self._topics.refresh(self._board, now):
-            pass
-        beat = Beat(self._beat, self._beat // self._beat_hz, now, self._clock.now(), self._sequence, feed, urgent)
-        maker = FrameMaker(self._board, beat, self.stats)
-        for listener in list(self._listeners.values()):
-            self._serve(listener, beat, maker)
-        self.stats["beat_us"] = round((self._clock.monotonic() - now) * 1e6)
-        self._count()
+        beat = Beat(beat_number, beat_number // self._beat_hz, now, self._sequence, feed, urgent)
+        yield from self._serve_all(beat)
 
-    def _count(self) -> None:
-        self.stats["depth_built"] = self._wishes.books.built
-        self.stats["topics_built"], self.stats["topic_failures"] = self._topics.built, self._topics.failures
+    def _settle(self) -> Iterator[None]:
+        """Look up what viewers have asked for since the last beat."""
+        for listener in list(self._listeners.values()):
+            if listener.needs:
+                yield from self._wishes.settle(listener)
+                yield
+
+    def _serve_all(self, beat: Beat) -> Iterator[None]:
+        """Everybody who was here at the beginning once, beginning with another one each time."""
+        maker = FrameMaker(self._board, self._clock, beat, self.stats)
+        everybody = list(self._listeners.values())
+        # Steps of the golden ratio: in the long run everyone is as often among the first as among the last.
+        first = int(beat.number * 0.618034 % 1 * len(everybody))
+        for listener in everybody[first:] + everybody[:first]:
+            # Who has left meanwhile, or asked for something else, has nothing to get in this round.
+            if listener.name in self._listeners and not listener.needs:
+                try:
+                    self._serve(listener, beat, maker)
+                except Exception:
+                    log.exception("viewer %s could not be served", listener.name)
+                    self.stats["failed"] += 1
+                    self._cut_off(listener, "it could not be served")
+                yield
 
     def _follow_hub(self) -> None:
         """After a change of source or of the day's instruments, everybody's wishes are looked up again."""
         restarted = self._board.follow_source()
-        if not restarted and not self._wishes.is_of_another_day():
-            return
-        self._wishes.start_over()
-        self._topics.start_over()
-        for listener in list(self._listeners.values()):
-            if not listener.said_hello:
-                continue
-            try:
-                self._wishes.resubscribe(listener, listener.asked)
-            except TapedeckError as refused:
-                listener.errors.append(str(refused))
-                self._wishes.resubscribe(listener, ())
+        if restarted or self._wishes.is_of_another_day():
+            self._wishes.start_over(self._listeners.values())
+            self._topics.start_over()
 
     def _report(self, transitions: list[Transition]) -> None:
         at = to_ist(self._clock.now()) if transitions else None
@@ -278,8 +332,9 @@ class Relay:
         listener.errors.clear()
         if listener.owes_welcome:
             listener.owes_welcome = False
-            instruments = self._instruments_of(listener.subscription)
-            out.append(messages.welcome(feed, self._board.epoch, instruments, listener.unknown))
+            tokens = self._board.take(listener.subscription.slots)["instrument_token"].tolist()
+            names = self._wishes.names.joined(tokens)
+            out.append(messages.welcome(feed, self._board.epoch, names, listener.unknown))
         if listener.conflated > listener.conflated_told:
             out.append(messages.notice(listener.conflated - listener.conflated_told, listener.conflated))
             listener.conflated_told = listener.conflated
@@ -287,13 +342,6 @@ class Relay:
             listener.state_number = self._state_number
             out.append(self._state)
         return out
-
-    def _instruments_of(self, subscription: Subscription) -> str:
-        if not subscription.instruments:
-            tokens = self._board.take(subscription.slots)["instrument_token"].tolist()
-            found = [self._wishes.instruments.find(token) for token in tokens]
-            subscription.instruments = messages.instruments_json([one for one in found if one is not None])
-        return subscription.instruments
 
     def _cut_off(self, listener: Listener, why: str) -> None:
         log.warning("viewer %s was cut off: %s", listener.name, why)

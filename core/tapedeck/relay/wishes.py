@@ -1,25 +1,32 @@
 """What viewers ask for, and making it so: upstream subscriptions, cursors, focus, books and topics.
 
-State of `WishBook`: the instruments that names are looked up in, and every distinct subscription and book that
-some listener holds.
+What a viewer says is checked and subscribed at once (`obey`), so that it can be refused; the slots of what it wants
+are looked up at the next beat, a part at a time (`settle`), so that nobody's 3,000 instruments hold up the others.
+
+State of `WishBook`: the instruments that names are looked up in, the texts about them, and every distinct
+subscription and book that some listener holds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
 
-from tapedeck.errors import FrameError
+from tapedeck.errors import FrameError, TapedeckError
 from tapedeck.hub import Hub
 from tapedeck.relay.board import Board
 from tapedeck.relay.books import Books
 from tapedeck.relay.frames import MAX_ITEMS, Message
-from tapedeck.relay.listener import Listener, Subscriptions
+from tapedeck.relay.listener import Listener, Needs, Subscriptions
+from tapedeck.relay.names import Names
 from tapedeck.relay.topics import Topics
 
 Asked = tuple[str | int, ...]
+
+#: Slots looked up in one go, about 1 ms when the hub has to make them.
+AT_ONCE = 300
 
 
 class Upstream(Protocol):
@@ -40,6 +47,7 @@ class WishBook:
     def __init__(self, hub: Hub, upstream: Upstream, board: Board, topics: Topics) -> None:
         self._hub, self._upstream, self._topics = hub, upstream, topics
         self.instruments = hub.instruments
+        self.names = Names(self.instruments)
         self.subscriptions = Subscriptions()
         #: What listeners hold before they say hello. Kept, so that they all share it.
         self.nothing = self.subscriptions.of(np.zeros(0, np.intp))
@@ -49,12 +57,16 @@ class WishBook:
         """Whether the hub has been given another instrument file."""
         return self.instruments is not self._hub.instruments
 
-    def start_over(self) -> None:
-        """Slots mean other instruments from now on, and texts about them are out of date."""
+    def start_over(self, listeners: Iterable[Listener]) -> None:
+        """Slots and names may mean other instruments now, and texts about them are out of date."""
         self.instruments = self._hub.instruments
+        self.names = Names(self.instruments)
         self.subscriptions = Subscriptions()
         self.nothing = self.subscriptions.of(np.zeros(0, np.intp))
         self.books.start_over()
+        for listener in listeners:
+            if listener.said_hello:
+                listener.need(Needs.NAMES)
 
     def obey(self, listener: Listener, message: Message) -> None:
         """Do what the message asks.
@@ -85,8 +97,7 @@ class WishBook:
     def _hello(self, listener: Listener, message: Message) -> None:
         self.resubscribe(listener, message.items)
         listener.topics = self._topics.want(listener.name, ())
-        listener.focus_asked, listener.depth_asked, listener.depth = None, (), {}
-        listener.change_focus(None)
+        listener.focus_asked, listener.depth_asked = None, ()
         listener.rate, listener.paused = message.rate, False
 
     def _narrow(self, listener: Listener, action: str, items: Asked) -> None:
@@ -94,12 +105,12 @@ class WishBook:
             raise FrameError(f"{action} came before hello, which would undo it; say hello first")
         if action == "topics":
             listener.topics = self._topics.want(listener.name, items)
-        elif action == "focus":
+            return
+        if action == "focus":
             listener.focus_asked = items
-            self._find_focus(listener)
         else:
-            listener.depth_asked = items
-            self._find_books(listener)
+            listener.depth_asked, listener.depth = items, {}
+        listener.need(Needs.FOCUS)
 
     def _wanted(self, listener: Listener, message: Message) -> Asked:
         if message.action == "subscribe":
@@ -122,16 +133,47 @@ class WishBook:
             self._upstream.subscribe(listener.name, sorted(added), "full")
         if removed:
             self._upstream.release(listener.name, sorted(removed))
-        slots = self._hub.slots(sorted(tokens))
         listener.asked, listener.tokens = asked, tokens
         listener.unknown = [item for item, token in resolved.items() if token is None]
-        listener.subscription = self.subscriptions.of(slots[slots >= 0])
         listener.said_hello = listener.owes_welcome = True
-        self._find_focus(listener)
-        self._find_books(listener)
+        listener.need(Needs.SLOTS)
+        listener.needs = Needs.SLOTS  # names were looked up just now
         listener.owe_snapshot()
 
-    def _slots(self, listener: Listener, asked: Asked) -> np.ndarray:
+    # -- looking up ----------------------------------------------------------------------------------------------
+
+    def settle(self, listener: Listener) -> Iterator[None]:
+        """Look up what the listener needs, with pauses; if it changes its mind meanwhile, it needs it again."""
+        if listener.needs >= Needs.NAMES:
+            self._name_again(listener)
+        wish = listener.wish
+        if listener.needs >= Needs.SLOTS:
+            tokens = sorted(listener.tokens)
+            slots = yield from self._find_slots(tokens)
+            yield from self.names.prepare(tokens)
+            if listener.wish != wish:
+                return
+            listener.subscription = self.subscriptions.of(slots[slots >= 0])
+            listener.depth = {}
+        self._find_focus(listener)
+        self._find_books(listener)
+        listener.needs = Needs.NOTHING
+
+    def _name_again(self, listener: Listener) -> None:
+        try:
+            self.resubscribe(listener, listener.asked)
+        except TapedeckError as refused:
+            listener.errors.append(str(refused))
+            self.resubscribe(listener, ())
+
+    def _find_slots(self, tokens: list[int]) -> Generator[None, None, np.ndarray]:
+        parts = [np.zeros(0, np.intp)]
+        for first in range(0, len(tokens), AT_ONCE):
+            parts.append(self._hub.slots(tokens[first : first + AT_ONCE]))
+            yield
+        return np.concatenate(parts)
+
+    def _chosen(self, listener: Listener, asked: Asked) -> np.ndarray:
         """Slots of those of these items that the listener is subscribed to, in the order they were named."""
         tokens = [token for token in map(self._token, asked) if token in listener.tokens]
         slots = self._hub.slots(token for token in dict.fromkeys(tokens) if token is not None)
@@ -139,9 +181,9 @@ class WishBook:
 
     def _find_focus(self, listener: Listener) -> None:
         asked = listener.focus_asked
-        wanted = None if asked is None else listener.subscription.focus(self._slots(listener, asked))
+        wanted = None if asked is None else listener.subscription.focus(self._chosen(listener, asked))
         listener.change_focus(wanted)
 
     def _find_books(self, listener: Listener) -> None:
-        slots = self._slots(listener, listener.depth_asked).tolist()
-        listener.depth = {self.books.of(slot): -1 for slot in slots}
+        books = map(self.books.of, self._chosen(listener, listener.depth_asked).tolist())
+        listener.depth = {book: listener.depth.get(book, -1) for book in books}
