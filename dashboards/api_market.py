@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+from datetime import date
 from typing import Any
 
 from tapedeck.clock import to_ist
+from tapedeck.instruments import KINDS
 
 from .answers import EXCHANGES, Answer, BadRequest
 
 MAX_KEYS = 500
 MAX_FOUND = 500
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_STRIKE = re.compile(r"[0-9]{1,7}(\.[0-9]{1,4})?")
 DAY_STEP_S = 180
 #: How long an answer waits for the first packets of instruments nobody watched before.
 QUOTE_WAIT_S = 1.5
@@ -83,17 +88,55 @@ class Days(_OfKeys):
 
 
 class InstrumentSearch(Answer):
-    """`/api/instruments?q=...&exchange=...&limit=...`: instruments that match, best first."""
+    """`/api/instruments?q=...&exchange=...&type=...&expiry=...&strike=...&limit=...`: those that match, best first.
 
-    parameters = frozenset({"q", "exchange", "limit"})
+    Without `q` everything the filters let through.
+    """
+
+    parameters = frozenset({"q", "exchange", "type", "expiry", "strike", "limit"})
 
     async def answer(self) -> tuple[int, dict[str, Any]]:
         query = self._text("q", most=80) or ""
-        exchange = self._text("exchange")
-        if exchange is not None and exchange not in EXCHANGES:
-            raise BadRequest(f"exchange was {exchange!r}; allowed: {', '.join(EXCHANGES)}")
+        kind = self._word("type", KINDS)
+        filters = {
+            "exchange": self._word("exchange", EXCHANGES),
+            "kind": kind,
+            "expiry": self._expiry(kind),
+            "strike": self._strike(kind),
+        }
         limit = self._number("limit", 20, 1, MAX_FOUND)
         self._need_instruments()
         # On a thread: a vague question of 100,000 instruments may take a tenth of a second.
-        found = await asyncio.to_thread(self.desk.find_instruments, query, limit=limit, exchange=exchange)
+        found = await asyncio.to_thread(self.desk.find_instruments, query, limit=limit, **filters)
         return 200, {"query": query, "listed": len(self.desk.instruments), "instruments": found}
+
+    def _word(self, name: str, allowed: tuple[str, ...]) -> str | None:
+        word = self._text(name) or None
+        if word is not None and word not in allowed:
+            raise BadRequest(f"{name} was {word!r}; allowed: {', '.join(allowed)}")
+        return word
+
+    def _expiry(self, kind: str | None) -> date | None:
+        text = self._text("expiry")
+        if not text:
+            return None
+        try:
+            # Exactly so: Python reads other forms of ISO 8601, too.
+            expiry = date.fromisoformat(text) if _DATE.fullmatch(text) else None
+        except ValueError:
+            expiry = None
+        if expiry is None:
+            raise BadRequest(f"expiry was {text!r}; allowed: a date such as 2026-11-24")
+        if kind in ("EQ", "INDEX"):
+            raise BadRequest(f"expiry was {text!r} with type {kind}; allowed: with FUT, CE or PE, or without a type")
+        return expiry
+
+    def _strike(self, kind: str | None) -> float | None:
+        text = self._text("strike")
+        if not text:
+            return None
+        if not _STRIKE.fullmatch(text):
+            raise BadRequest(f"strike was {text!r}; allowed: rupees such as 24500 or 102.5")
+        if kind not in (None, "CE", "PE"):
+            raise BadRequest(f"strike was {text!r} with type {kind}; allowed: with CE or PE, or without a type")
+        return float(text)

@@ -114,6 +114,16 @@ def test_a_wrong_question_for_quotes_is_told_why(desk, query, status, words):
         ("limit=ten", "1 to 500"),
         ("exchange=NYSE", "allowed: NSE"),
         ("limit=1&limit=2", "once"),
+        ("type=STOCK", "allowed: EQ, INDEX, FUT, CE, PE"),
+        ("type=ce", "type was 'ce'"),
+        ("expiry=24-11-2026", "a date such as 2026-11-24"),
+        ("expiry=20261124", "a date such as"),
+        ("expiry=2026-02-30", "a date such as"),
+        ("expiry=2026-11-24&type=EQ", "with type EQ"),
+        ("strike=1e5", "rupees such as"),
+        ("strike=-5", "rupees such as"),
+        ("strike=24500&type=FUT", "with CE or PE"),
+        ("name=infy", "allowed: exchange, expiry, limit, q, strike, type"),
     ],
 )
 def test_a_wrong_search_is_told_why(desk, query, words):
@@ -126,6 +136,26 @@ def test_search_finds_by_symbol_and_by_name(desk):
     found = desk.json("/api/instruments?q=infosys&limit=3")["instruments"]
     assert "NSE:INFY" in [one["key"] for one in found]
     assert desk.json("/api/instruments?q=infy&exchange=NSE")["instruments"][0]["key"] == "NSE:INFY"
+
+
+@pytest.mark.parametrize(
+    ("query", "keys"),
+    [
+        ("q=relaince&type=EQ", ["NSE:RELIANCE"]),
+        ("q=banknfty+fut&limit=1", ["NFO:BANKNIFTY26NOVFUT"]),
+        ("q=nifty+26000+ce&limit=1", ["NFO:NIFTY26NOV26000CE"]),
+        ("q=nify&type=PE&strike=26000&expiry=2026-11-23", ["NFO:NIFTY26NOV26000PE"]),
+        ("q=&type=FUT&limit=2", ["NFO:360ONE26NOVFUT", "NFO:ABB26NOVFUT"]),
+        ("type=INDEX&exchange=BSE", ["BSE:SENSEX"]),
+        ("type=CE&strike=26000&expiry=2026-11-23&exchange=", ["NFO:NIFTY26NOV26000CE"]),
+        ("q=infy&exchange=MCX", []),
+        ("q=", []),
+    ],
+)
+def test_search_narrows_by_exchange_type_expiry_and_strike(desk, query, keys):
+    answer = desk.get("/api/instruments?" + query)
+    assert answer.status_code == 200, answer.text
+    assert [one["key"] for one in answer.json()["instruments"]] == keys
 
 
 def test_market_status_knows_every_segment_and_its_next_transition(desk):
@@ -144,6 +174,7 @@ def test_a_probe_may_ask_without_wanting_the_body(desk):
     assert (answer.status_code, answer.text) == (200, "")
 
 
+NAMES = ["i", "q", "limit", "exchange", "segment", "step", "type", "expiry", "strike", "x"]
 words = st.text(max_size=30) | st.sampled_from(["NSE:INFY", "NSE:", ":", "256265", "-1", "1e9", "NaN", "\x00", "٣"])
 
 
@@ -151,7 +182,12 @@ words = st.text(max_size=30) | st.sampled_from(["NSE:INFY", "NSE:", ":", "256265
 @given(
     path=st.sampled_from(["/api/quotes", "/api/day", "/api/instruments", "/api/system/market-status", "/healthz"]),
     query=st.lists(
-        st.tuples(st.sampled_from(["i", "q", "limit", "exchange", "segment", "step", "x"]) | words, words), max_size=4
+        st.tuples(
+            st.sampled_from(["i", "q", "limit", "exchange", "segment", "step", "type", "expiry", "strike", "x"])
+            | words,
+            words,
+        ),
+        max_size=4,
     ),
 )
 def test_no_question_breaks_a_route(desk, path, query):

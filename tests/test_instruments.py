@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tapedeck import sessions
 from tapedeck.clock import ist_ns
 from tapedeck.errors import BadAnswer, UnknownInstrument
-from tapedeck.instruments import Instruments
+from tapedeck.instruments import KINDS, Instruments
 from tapedeck.schema import Instrument
 
 HEADER = (
@@ -267,6 +267,89 @@ WORDS = ["nifty", "NSE:", "mcx", "24", "nov", "29feb", "2026-02-30", "ce", "fut"
 def test_no_query_crashes_or_repeats_a_result(instruments: Instruments, query: str, limit: int):
     found = keys(instruments.search(query, limit=limit))
     assert len(found) == len(set(found)) <= max(limit, 0)
+
+
+@pytest.mark.parametrize(
+    ("query", "filters", "first"),
+    [
+        ("relaince", {"kind": "FUT"}, ["NFO:RELIANCE26NOVFUT", "NFO:RELIANCE26DECFUT"]),
+        ("infosis", {"kind": "EQ"}, ["NSE:INFY"]),
+        ("infosis", {"exchange": "BSE"}, ["BSE:INFY"]),
+        ("nifty", {"kind": "INDEX"}, ["NSE:NIFTY 50"]),
+        ("nifty", {"kind": "CE", "strike": 24500.0}, ["NFO:NIFTY26NOV2324500CE"]),
+        ("nifty 24500", {"kind": "PE", "expiry": DECEMBER}, ["NFO:NIFTY26DEC2924500PE"]),
+        ("nifty", {"expiry": NOVEMBER, "kind": "FUT"}, ["NFO:NIFTY26NOVFUT"]),
+        ("nify", {"strike": 24500.0}, ["NFO:NIFTY26NOV2324500CE"]),
+    ],
+)
+def test_filters_hold_whatever_was_typed(
+    instruments: Instruments, query: str, filters: dict[str, Any], first: list[str]
+):
+    found = instruments.search(query, limit=99, **filters)
+    assert keys(found)[: len(first)] == first
+    assert all(fits(one, **filters) for one in found)
+
+
+def fits(
+    one: Instrument,
+    exchange: str | None = None,
+    kind: str | None = None,
+    expiry: date | None = None,
+    strike: float | None = None,
+) -> bool:
+    """What the filters promise, said another way."""
+    given = "INDEX" if one.segment == "INDICES" else one.instrument_type
+    is_option = one.instrument_type in ("CE", "PE")
+    return (
+        (not exchange or one.exchange == exchange)
+        and (not kind or given == kind)
+        and (not expiry or one.expiry == expiry)
+        and (strike is None or (is_option and one.strike == strike))
+    )
+
+
+filters_asked = st.fixed_dictionaries(
+    {},
+    optional={
+        "exchange": st.sampled_from(["NSE", "BSE", "NFO", "MCX"]),
+        "kind": st.sampled_from(KINDS),
+        "expiry": st.sampled_from([NOVEMBER, WEEKLY, DECEMBER, date(2030, 1, 1)]),
+        "strike": st.sampled_from([24500.0, 26000.0, 0.0, 1.5]),
+    },
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(filters_asked.filter(bool), st.sampled_from(["", "  ", "nifty", "relaince", "infy ce", "24500 pe nifty"]))
+def test_a_filtered_search_finds_only_what_fits_and_an_empty_one_everything(instruments: Instruments, filters, query):
+    found = instruments.search(query, limit=10_000, **filters)
+    assert all(fits(one, **filters) for one in found)
+    if not query.strip():
+        assert sorted(keys(found)) == sorted(one.key for one in instruments if fits(one, **filters))
+
+
+def test_without_words_contracts_come_by_expiry_and_the_limit_holds(instruments: Instruments):
+    found = instruments.search("", limit=99, kind="FUT", exchange="NFO")
+    expiries = [one.expiry for one in found]
+    assert found
+    assert expiries == sorted(expiries, key=str)
+    assert instruments.search("", limit=2, kind="FUT", exchange="NFO") == found[:2]
+    options = instruments.search("", limit=99, kind="CE", expiry=NOVEMBER)
+    assert [one.strike for one in options] == sorted(one.strike for one in options)
+
+
+@pytest.mark.parametrize("query", ["24500 ce nifty", "ce 24500 nifty", "ce nifty 24500"])
+def test_strike_and_kind_may_come_before_the_name(instruments: Instruments, query: str):
+    assert keys(instruments.search(query))[0] == "NFO:NIFTY26NOV2324500CE"
+
+
+def test_a_symbol_one_letter_longer_is_nearer_than_a_name_that_begins_so(instruments: Instruments):
+    shares = [
+        Instrument(1 << 8 | 1, "SBICARD", "NSE", name="SBI CARDS & PAY SER"),
+        Instrument(2 << 8 | 1, "SBILIFE", "NSE", name="SBI LIFE INSURANCE"),
+        Instrument(3 << 8 | 1, "SBIN", "NSE", name="STATE BANK OF INDIA"),
+    ]
+    assert keys(Instruments.from_instruments(shares).search("sbi"))[0] == "NSE:SBIN"
 
 
 def test_expiries_rise_and_chains_are_complete(instruments: Instruments):

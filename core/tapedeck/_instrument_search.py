@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 import re
 from bisect import bisect_left
 from collections import Counter
@@ -48,6 +49,37 @@ _SIMILAR_WORDS = 8
 _LONGEST = 60
 
 
+class Filters(NamedTuple):
+    """What a row must be, whatever was typed; None where it does not matter."""
+
+    exchange: str | None = None
+    kind: str | None = None
+    expiry: date | None = None
+    strike: float | None = None
+
+    @property
+    def narrow(self) -> bool:
+        """Whether only contracts can be meant."""
+        return self.kind in ("FUT", "CE", "PE") or self.expiry is not None or self.strike is not None
+
+    def let(self, row: Instrument) -> bool:
+        """Whether they let this row through."""
+        if self.strike is not None and (self.strike != row.strike or row.instrument_type not in ("CE", "PE")):
+            return False
+        if self.expiry not in (None, row.expiry) or self.exchange not in (None, row.exchange):
+            return False
+        return self.kind is None or self.kind == kind_of(row)
+
+
+ANY = Filters()
+
+
+def kind_of(row: Instrument) -> str:
+    """`EQ`, `INDEX`, `FUT`, `CE` or `PE`: Kite's instrument type, but that it calls indices `EQ`, too."""
+    kind = row.instrument_type
+    return "INDEX" if kind == "EQ" and (row.segment == "INDICES" or row.is_index) else kind
+
+
 class Query(NamedTuple):
     """What was typed: the words to look for, and what narrows the result."""
 
@@ -56,21 +88,27 @@ class Query(NamedTuple):
     kinds: frozenset[str]
     expiry: tuple[int | None, int | None, int | None]
     exchange: str | None
+    filters: Filters = ANY
 
     @property
     def narrowed(self) -> bool:
         """Whether only derivatives can be meant."""
-        return bool(self.kinds - {"EQ"}) or self.expiry != (None, None, None)
+        return bool(self.kinds - {"EQ"}) or self.expiry != (None, None, None) or self.filters.narrow
 
 
 class _Entry(NamedTuple):
-    """One thing to find: a share, an index, or all contracts on one underlying at one exchange."""
+    """One thing to find: a share, an index, or all futures, or all options, on one underlying at one exchange."""
 
     symbol: str
     names: tuple[str, ...]
     words: frozenset[str]
     rows: list[Instrument]
     contracts: bool
+
+    @property
+    def options(self) -> bool:
+        """Whether it is options: of 100,000 instruments 80,000 are."""
+        return self.contracts and self.rows[0].instrument_type in ("CE", "PE")
 
 
 def parse_query(text: str, exchanges: frozenset[str]) -> Query:
@@ -120,10 +158,10 @@ def _expiry(word: str) -> tuple[int | None, int | None, int | None] | None:
 
 
 class SearchIndex:
-    """Everything findable, by word. Built once; the parts for typing errors on first need."""
+    """Everything findable, by word. Built once."""
 
     def __init__(self, instruments: Iterable[Instrument]) -> None:
-        rows = list(instruments)
+        rows = self._rows = list(instruments)
         self._exchanges = frozenset(i.exchange for i in rows)
         self._entries = _entries(rows)
         self._by_word: dict[str, list[int]] = {}
@@ -131,23 +169,36 @@ class SearchIndex:
             for word in entry.words:
                 self._by_word.setdefault(word, []).append(n)
         self._words = sorted(self._by_word)
+        # Pair of letters -> words that have it: narrows the words worth comparing with one that was mistyped.
+        self._by_pair: dict[str, list[int]] = {}
+        for n, word in enumerate(self._words):
+            for pair in _pairs(word):
+                self._by_pair.setdefault(pair, []).append(n)
 
-    def search(self, text: str, *, limit: int, exchange: str | None) -> list[Instrument]:
-        """Instruments best first, at most `limit`."""
+    def search(self, text: str, *, limit: int, filters: Filters = ANY) -> list[Instrument]:
+        """Instruments best first, at most `limit`; without words everything the filters let through, in order."""
         text = text.strip()[:_LONGEST]
-        if not text or limit <= 0:
+        if limit <= 0 or (not text and filters == ANY):
             return []
-        query = parse_query(text, self._exchanges)
-        if exchange is not None:
-            query = query._replace(exchange=exchange.upper())
+        if not text:
+            return heapq.nsmallest(limit, filter(filters.let, self._rows), key=_order)
+        query = self._parse(text, filters)
         if not query.words:
             return []
-        # Not listed like that: any day of the month, then every word taken as one to look for.
+        # Not listed like that: any day of the month, the words in another order, every word one to look for.
         whole_month = query._replace(expiry=(None, *query.expiry[1:]))
-        for attempt in dict.fromkeys((query, whole_month, _plain(text, query.exchange))):
-            if found := self._ranked(attempt, limit):
+        turned = self._parse(_turned(text), filters)
+        plain = _plain(text, query)
+        straight = turned == query
+        attempts = {query: straight, whole_month: straight, turned: True, plain: True}
+        for attempt, forgiving in attempts.items():
+            if found := self._ranked(attempt, limit, forgiving):
                 return found
         return []
+
+    def _parse(self, text: str, filters: Filters) -> Query:
+        query = parse_query(text, self._exchanges)._replace(filters=filters)
+        return query if filters.exchange is None else query._replace(exchange=filters.exchange)
 
     def nearest(self, key: str, n: int) -> list[Instrument]:
         """Instruments whose symbol is spelled most like that of a key, best first."""
@@ -163,20 +214,23 @@ class SearchIndex:
         alike.sort(key=lambda hit: (-hit[0], hit[1].tradingsymbol[:1] != symbol[:1], *_order(hit[1])))
         return [row for likeness, row in alike if likeness >= _ALIKE][:n]
 
-    def _ranked(self, query: Query, limit: int) -> list[Instrument]:
+    def _ranked(self, query: Query, limit: int, forgiving: bool) -> list[Instrument]:
         found: dict[int, tuple[float, Instrument]] = {}
-        for n, rank in self._matches(query).items():
-            entry = self._entries[n]
+        ranked = [(self._entries[n], rank) for n, rank in self._matches(query, forgiving).items()]
+        ranked.sort(key=lambda hit: hit[0].options)
+        for entry, rank in ranked:
+            if entry.options and len(found) >= limit and not (query.narrowed or query.numbers):
+                break  # they come last, unless they were asked for
             for row in entry.rows:
                 if _wanted(row, query):
                     found[row.instrument_token] = (rank + _demotion(row, query), row)
         for row in self._contracts_by_symbol(query):
             found.setdefault(row.instrument_token, (_EXACT if row.tradingsymbol == query.words[0] else _PREFIX, row))
-        ordered = sorted(found.values(), key=lambda hit: (hit[0], *_order(hit[1])))
-        return [row for _, row in ordered[:limit]]
+        best = heapq.nsmallest(limit, found.values(), key=lambda hit: (hit[0], *_order(hit[1])))
+        return [row for _, row in best]
 
-    def _matches(self, query: Query) -> dict[int, float]:
-        """Entry -> rank."""
+    def _matches(self, query: Query, forgiving: bool) -> dict[int, float]:
+        """Entry -> rank; forgiving, those that are spelled alike when nothing else is found."""
         sets = [self._with_prefix(word) for word in query.words]
         extra = [set(self._with_prefix(_text(number))) for number in query.numbers]
         hits = set.intersection(*map(set, sets))
@@ -187,7 +241,7 @@ class SearchIndex:
             for n, entry in enumerate(self._entries):
                 if n not in ranks and joined in entry.symbol:
                     ranks[n] = _INSIDE
-        return ranks or self._fuzzy(query)
+        return ranks or (self._fuzzy(query) if forgiving else {})
 
     def _with_prefix(self, word: str) -> list[int]:
         """Entries with a word beginning so."""
@@ -204,7 +258,9 @@ class SearchIndex:
         whole = all(word in entry.words for word in query.words)
         digits = sum(n not in found for found in extra) * 0.5
         if any(name.startswith((spelled[1], spelled[2])) for name in entry.names):
-            return (_WHOLE_WORDS if whole else _PREFIX) + digits
+            # Of SBIN and SBICARD "sbi" means the first, as much as if it were a word of its name.
+            near = len(spelled[2]) >= 3 and len(entry.symbol) == len(spelled[2]) + 1 and entry.rows[0].exchange == "NSE"
+            return (_WHOLE_WORDS if whole or near else _PREFIX) + digits
         return _NAME + (0.0 if whole else 0.5) + digits
 
     def _fuzzy(self, query: Query) -> dict[int, float]:
@@ -232,15 +288,6 @@ class SearchIndex:
         return found
 
     @cached_property
-    def _by_pair(self) -> dict[str, list[int]]:
-        """Pair of letters -> words that have it: narrows the words worth comparing."""
-        by_pair: dict[str, list[int]] = {}
-        for n, word in enumerate(self._words):
-            for pair in _pairs(word):
-                by_pair.setdefault(pair, []).append(n)
-        return by_pair
-
-    @cached_property
     def _symbols(self) -> tuple[list[str], list[Instrument]]:
         """Tradingsymbols of all contracts in order, and the contracts."""
         rows = sorted((r for e in self._entries if e.contracts for r in e.rows), key=lambda r: r.tradingsymbol)
@@ -258,17 +305,18 @@ class SearchIndex:
 
 def _entries(rows: list[Instrument]) -> list[_Entry]:
     cash: list[_Entry] = []
-    groups: dict[tuple[str, str], list[Instrument]] = {}
+    groups: dict[tuple[str, str, bool], list[Instrument]] = {}
     company: dict[str, str] = {}
     for row in rows:
         if row.expiry is not None and row.name:
-            groups.setdefault((row.exchange, row.name), []).append(row)
+            is_option = row.instrument_type in ("CE", "PE")
+            groups.setdefault((row.exchange, row.name, is_option), []).append(row)
             continue
         symbol = row.tradingsymbol.upper()
         alias = _ALIAS_OF.get(symbol, "")
         company.setdefault(symbol, row.name)
         cash.append(_entry(symbol, (alias,) if alias else (), row.name, [row], contracts=False))
-    for (_, name), contracts in groups.items():
+    for (_, name, _), contracts in groups.items():
         # A contract's own name is only the symbol of its underlying; find it by the company's name, too.
         also = ALIASES.get(name, company.get(name, ""))
         cash.append(_entry(name.upper(), (), also, contracts, contracts=True))
@@ -281,10 +329,19 @@ def _entry(symbol: str, aliases: tuple[str, ...], name: str, rows: list[Instrume
     return _Entry(symbol, tuple(n for n in names if n), frozenset(w for w in words if w), rows, contracts)
 
 
-def _plain(text: str, exchange: str | None) -> Query:
+def _plain(text: str, query: Query) -> Query:
     """The query without anything that narrows: every word is one to look for."""
     words = _WORD.findall(text.upper().rpartition(":")[2])
-    return Query(tuple(words) or ("",), (), frozenset(), (None, None, None), exchange)
+    return Query(tuple(words) or ("",), (), frozenset(), (None, None, None), query.exchange, query.filters)
+
+
+def _turned(text: str) -> str:
+    """The words with strikes and kinds that lead moved behind the name: "24500 ce nifty"."""
+    words = text.upper().split()
+    lead = 0
+    while lead < len(words) and (words[lead] in _KINDS or _NUMBER.fullmatch(words[lead])):
+        lead += 1
+    return " ".join(words[lead:] + words[:lead])
 
 
 def _text(number: float) -> str:
@@ -297,6 +354,8 @@ def _pairs(word: str) -> set[str]:
 
 def _wanted(row: Instrument, query: Query) -> bool:
     """Whether what narrows the query lets this row through."""
+    if query.filters is not ANY and not query.filters.let(row):
+        return False
     if query.exchange and row.exchange != query.exchange:
         return False
     if query.kinds and row.instrument_type not in query.kinds:

@@ -188,9 +188,9 @@ class Desk:
     def _default_lists(self) -> list[dict[str, Any]]:
         return default_lists(self.instruments, ist_date(self.clock.now()))
 
-    def find_instruments(self, query: str, *, limit: int, exchange: str | None = None) -> list[dict[str, Any]]:
-        """Instruments that match the words, best first, as plain rows."""
-        found = self.instruments.search(query, limit=limit, exchange=exchange)
+    def find_instruments(self, query: str, *, limit: int, **filters: Any) -> list[dict[str, Any]]:
+        """Instruments that match the words and the filters of `Instruments.search`, best first, as plain rows."""
+        found = self.instruments.search(query, limit, **filters)
         names = ("instrument_token", "tradingsymbol", "name", "exchange", "segment", "instrument_type", "expiry")
         names += ("strike", "tick_size", "lot_size")
         return [{"key": one.key} | {name: getattr(one, name) for name in names} for one in found]

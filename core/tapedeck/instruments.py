@@ -11,7 +11,7 @@ from datetime import date
 from functools import cached_property
 from typing import Any, NamedTuple, SupportsIndex
 
-from tapedeck._instrument_search import ALIASES, SearchIndex
+from tapedeck._instrument_search import ALIASES, Filters, SearchIndex
 from tapedeck.errors import BadAnswer, UnknownInstrument
 from tapedeck.schema import Instrument
 from tapedeck.sessions import class_of
@@ -21,6 +21,9 @@ COLUMNS = (
     "instrument_token", "tradingsymbol", "exchange", "exchange_token", "name", "last_price",
     "expiry", "strike", "tick_size", "lot_size", "instrument_type", "segment",
 )  # fmt: skip
+
+#: What an instrument may be for a search: Kite's instrument types, and the indices apart.
+KINDS = ("EQ", "INDEX", "FUT", "CE", "PE")
 
 _EQUITY_DERIVATIVES = {"NFO", "BFO"}
 _CASH = {"NSE", "BSE"}
@@ -122,13 +125,27 @@ class Instruments:
             raise UnknownInstrument(self._not_found(key_or_token))
         return found
 
-    def search(self, query: str, limit: int = 20, exchange: str | None = None) -> list[Instrument]:
+    def search(
+        self,
+        query: str,
+        limit: int = 20,
+        *,
+        exchange: str | None = None,
+        kind: str | None = None,
+        expiry: date | None = None,
+        strike: float | None = None,
+    ) -> list[Instrument]:
         """Instruments that a person may mean, best first; empty when nothing comes near.
 
         Symbols and names are searched, forgiving typing errors. Words such as `fut`, `ce`, `24500`, `nov`,
         `24 nov` or `nfo` narrow the result: `"nifty 24500 ce"`, `"infy fut"`, `"mcx gold dec"`.
+
+        The filters hold whatever was typed; `kind` is one of `KINDS`, a strike lets options of it through. With
+        a filter the query may be empty: everything that fits comes, indices and shares by symbol length,
+        contracts by expiry.
         """
-        return self._index.search(query, limit=limit, exchange=exchange)
+        filters = Filters(exchange.upper() if exchange else None, kind, expiry, strike)
+        return self._index.search(query, limit=limit, filters=filters)
 
     def names(self, exchange: str | None = None) -> list[str]:
         """Underlyings that have derivatives, sorted; of every exchange unless one is named."""
