@@ -24,6 +24,7 @@ from tapedeck.relay.frames import Frame, parse_frame
 from tapedeck.relay.listener import Listener
 from tapedeck.relay.mirror import Mirror
 from tapedeck.relay.server import Relay, StreamHandler
+from tapedeck.relay.wire import Packet
 from tapedeck.schema import DEPTH, MODE_FULL, Batch, Instrument, empty_ticks
 from tests.hub_support import FRIDAY, at
 from tests.support import wait_until
@@ -103,6 +104,7 @@ class Viewer:
         self.messages: list[str | bytes] = []
         self.mirror = Mirror()
         self.stuck = False
+        self.left = 0
         self.ended = ""
         self.pings = 0
         self.sends = 0
@@ -111,15 +113,18 @@ class Viewer:
         assert listener is not None
         self.listener: Listener = listener
 
-    def send(self, messages: list[str | bytes]) -> None:
+    def send(self, packets: list[Packet]) -> None:
         assert not self.stuck, "a viewer that does not read is sent nothing more"
         self.sends += 1
-        self.messages += messages
-        for message in messages:
-            self.mirror.apply(message, self._clock.monotonic())
+        for packet in packets:
+            self.messages.append(packet.content)
+            self.mirror.apply(packet.content, self._clock.monotonic())
 
     def busy(self) -> bool:
         return self.stuck
+
+    def drained(self) -> int:
+        return self.left
 
     def ping(self) -> None:
         self.pings += 1

@@ -65,6 +65,43 @@ def test_a_viewer_that_reads_nothing_for_five_seconds_is_cut_off_and_forgotten()
     assert stage.wishes.held == {}
 
 
+def test_a_viewer_that_reads_on_however_slowly_is_kept():
+    stage = Stage()
+    viewer = stage.viewer(HELLO)
+    stage.beat()
+    viewer.stuck = True
+    for i in range(200):
+        stage.publish(float(i))
+        viewer.left += i % 40 == 0  # one byte every four seconds
+        stage.beat()
+    assert viewer.ended == ""
+    assert stage.relay.stats["conflated"] == 200
+    stage.beat(13)
+    assert viewer.ended == "", "its last byte left five seconds ago"
+    stage.beat(3)
+    assert viewer.ended == "aborted"
+    assert stage.relay.stats["dropped_slow"] == 1
+
+
+def test_a_viewer_that_reads_again_in_time_is_told_how_far_it_was_behind():
+    stage = Stage()
+    viewer = stage.viewer(HELLO)
+    stage.beat()
+    viewer.stuck = True
+    for i in range(45):
+        stage.publish(float(i))
+        stage.beat()
+    viewer.stuck = False
+    viewer.take()
+    stage.beat()
+    (notice,) = texts(viewer, "notice")
+    assert notice["conflated"] == 45
+    assert "reads slowly" in notice["message"]
+    assert price(viewer, 257) == 44.0
+    stage.beat(100)
+    assert viewer.ended == ""
+
+
 # -- wishes --------------------------------------------------------------------------------------------------------
 
 

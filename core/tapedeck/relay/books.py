@@ -17,6 +17,7 @@ import numpy as np
 from tapedeck.instruments import Instruments
 from tapedeck.relay.board import Board
 from tapedeck.relay.frames import CONFIRMED, DEPTH_KNOWN, HELD
+from tapedeck.relay.wire import Packet
 
 _TOTALS = ("total_buy_quantity", "total_sell_quantity")
 
@@ -24,12 +25,12 @@ _TOTALS = ("total_buy_quantity", "total_sell_quantity")
 class Book:
     """One instrument's book; everybody who watches it shares it, and with it every message."""
 
-    __slots__ = ("__weakref__", "number", "slot", "text")
+    __slots__ = ("__weakref__", "number", "packet", "slot")
 
     def __init__(self, slot: int) -> None:
         self.slot = slot
         self.number = -1
-        self.text = ""
+        self.packet = Packet("")
 
 
 class Books:
@@ -54,18 +55,18 @@ class Books:
         """Slots mean other instruments now: who watches asks again."""
         self._known = WeakValueDictionary()
 
-    def news(self, seen: dict[Book, int], instruments: Instruments) -> list[str]:
+    def news(self, seen: dict[Book, int], instruments: Instruments) -> list[Packet]:
         """Messages of the books that changed, given the numbers a listener has seen, which are brought up to date."""
         out = []
         for book, number in seen.items():
             newest = int(self._board.version[book.slot])
             if newest > number:
                 if book.number != newest:
-                    book.text = depth_message(self._board, book.slot, instruments)
+                    book.packet = Packet(depth_message(self._board, book.slot, instruments))
                     book.number = newest
                     self.built += 1
                 seen[book] = newest
-                out.append(book.text)
+                out.append(book.packet)
         return out
 
 

@@ -15,6 +15,7 @@ from tapedeck.hub import FeedView
 from tapedeck.relay.board import Board
 from tapedeck.relay.frames import DELTA, HEARTBEAT, SNAPSHOT, Header, build_frame, empty_records
 from tapedeck.relay.listener import Listener
+from tapedeck.relay.wire import Packet
 
 #: Every listener hears something at least this often, in seconds: a little under the promised second.
 HEARTBEAT_S = 0.9
@@ -38,7 +39,7 @@ class FrameMaker:
 
     def __init__(self, board: Board, clock: Clock, beat: Beat, stats: Counter[str]) -> None:
         self._board, self._clock, self._beat, self._stats = board, clock, beat, stats
-        self._built: dict[tuple, bytes | None] = {}
+        self._built: dict[tuple, Packet | None] = {}
         self._stamped_at = beat.now
 
     def has_news(self, listener: Listener) -> bool:
@@ -48,7 +49,7 @@ class FrameMaker:
             slots = listener.focus.fast
         return self._board.has_news(slots, listener.merged_to)
 
-    def frame(self, listener: Listener, due: bool) -> bytes | None:
+    def frame(self, listener: Listener, due: bool) -> Packet | None:
         """The frame a listener gets now, None if nothing; its cursors are moved."""
         beat = self._beat
         self._keep_honest()
@@ -87,21 +88,21 @@ class FrameMaker:
         fast = board.gather(focus.fast, listener.cursor)
         return np.concatenate([fast, board.gather(focus.rest, listener.whole_cursor)]) if whole else fast
 
-    def _content(self, listener: Listener, whole: bool) -> bytes | None:
+    def _content(self, listener: Listener, whole: bool) -> Packet | None:
         """A frame of everything after the cursors; None when that is nothing."""
         records = self._gather(listener, whole)
         if listener.whole_cursor < 0:
             return self._build(SNAPSHOT, records, listener.conflated)
         return self._build(DELTA, records, listener.conflated) if len(records) else None
 
-    def _sign_of_life(self, conflated: int) -> bytes:
+    def _sign_of_life(self, conflated: int) -> Packet:
         key = (HEARTBEAT, conflated)
         frame = self._built.get(key)
         if frame is None:
             frame = self._built[key] = self._build(HEARTBEAT, empty_records(0), conflated)
         return frame
 
-    def _build(self, kind: int, records: np.ndarray, conflated: int) -> bytes:
+    def _build(self, kind: int, records: np.ndarray, conflated: int) -> Packet:
         self._stats["built"] += 1
         beat = self._beat
         header = Header(
@@ -114,4 +115,4 @@ class FrameMaker:
             replay=beat.feed.source.startswith("tape"),
             conflated=conflated,
         )
-        return build_frame(kind, records, header)
+        return Packet(build_frame(kind, records, header))

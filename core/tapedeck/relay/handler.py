@@ -1,21 +1,30 @@
-"""The websocket of one viewer of the stream, on the server's Tornado loop."""
+"""The websocket of one viewer of the stream, on the server's Tornado loop.
+
+Frames come ready for the wire, and go straight into the socket while nothing waits before them: 15 us of CPU for
+8 KB, where `write_message` takes 45 (it copies the message, and makes a task and a future of it for every viewer).
+"""
 
 from __future__ import annotations
 
-import struct
+import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tornado.httputil import HTTPServerRequest
-from tornado.iostream import IOStream, StreamClosedError
+from tornado.iostream import SSLIOStream, StreamClosedError
 from tornado.web import HTTPError
 from tornado.websocket import WebSocketHandler
 
 from tapedeck.relay.frames import MAX_TEXT
 from tapedeck.relay.listener import Listener
+from tapedeck.relay.wire import Packet
 
 if TYPE_CHECKING:
     from tapedeck.relay.server import Relay
+
+#: Bytes the system may hold that are not on their way yet. By itself it takes up to 4 MB, minutes of a watchlist:
+#: a viewer that stopped reading would be noticed late, and read old numbers as new ones when it goes on.
+NOT_SENT_BYTES = 16 * 1024
 
 
 class StreamHandler(WebSocketHandler):
@@ -48,6 +57,7 @@ class StreamHandler(WebSocketHandler):
     def open(self, *args: str, **kwargs: str) -> None:
         """Join the relay, or be told to come later."""
         self.set_nodelay(True)
+        self._limit_waiting()
         self._listener = self._relay.join(self)
         if self._listener is None:
             self.close(1013, "too many viewers")
@@ -63,29 +73,42 @@ class StreamHandler(WebSocketHandler):
             self._relay.leave(self._listener)
             self._listener = None
 
-    def send(self, messages: list[str | bytes]) -> None:
-        """Write text and binary messages, in order; on a closed connection nothing.
+    def _stream(self) -> Any:
+        """The connection's stream; None when it is closed or closing."""
+        connection = self.ws_connection
+        return None if connection is None or connection.is_closing() else getattr(connection, "stream", None)
 
-        The kernel takes all of them in one call. Tornado's `write_message` copies each message behind its head and
-        makes a task of it, which costs a viewer twice as much (8 kB: 105 instead of 52 us).
-        """
-        connection: Any = self.ws_connection
-        if connection is None or connection.is_closing():
+    def _limit_waiting(self) -> None:
+        stream, option = self._stream(), getattr(socket, "TCP_NOTSENT_LOWAT", None)
+        if stream is not None and option is not None and stream.socket.family in (socket.AF_INET, socket.AF_INET6):
+            stream.socket.setsockopt(socket.IPPROTO_TCP, option, NOT_SENT_BYTES)
+
+    def send(self, packets: list[Packet]) -> None:
+        """Write messages, in order; on a closed connection nothing."""
+        stream = self._stream()
+        if stream is None:
             self.on_close()
             return
-        parts = [part for message in messages for part in _framed(message)]
-        stream = connection.stream
-        sent = 0 if stream.writing() else _send_now(stream, parts)
-        if sent < sum(map(len, parts)):
-            try:
-                stream.write(b"".join(parts)[sent:])
-            except StreamClosedError:
-                self.on_close()
+        wires = [packet.wire for packet in packets]
+        sent = _send_now(stream, wires)
+        try:
+            for wire in wires:
+                if sent < len(wire):
+                    # What waits is not copied: all viewers' buffers refer to the same bytes.
+                    stream.write(memoryview(wire)[sent:])
+                sent = max(0, sent - len(wire))
+        except StreamClosedError:
+            self.on_close()
 
     def busy(self) -> bool:
         """Whether something written before has not left this process yet."""
-        stream = getattr(self.ws_connection, "stream", None)
+        stream = self._stream()
         return stream is not None and stream.writing()
+
+    def drained(self) -> int:
+        """Bytes that had to wait and have left since."""
+        # Tornado has no public word for it; a test would notice if the name changed.
+        return getattr(self._stream(), "_total_write_done_index", 0)
 
     def abort(self) -> None:
         """Cut the connection: a viewer that reads nothing would not hear a polite word."""
@@ -94,22 +117,11 @@ class StreamHandler(WebSocketHandler):
             stream.close()
 
 
-def _framed(message: str | bytes) -> tuple[bytes, bytes]:
-    """Head and content of a server's websocket message, unmasked and whole (RFC 6455, 5.2)."""
-    binary = isinstance(message, bytes)
-    content = message if isinstance(message, bytes) else message.encode()
-    size, kind = len(content), 0x82 if binary else 0x81
-    if size < 126:
-        return bytes((kind, size)), content
-    return struct.pack("!BBH", kind, 126, size) if size < 1 << 16 else struct.pack("!BBQ", kind, 127, size), content
-
-
-def _send_now(stream: IOStream, parts: list[bytes]) -> int:
-    """How many bytes of the parts the kernel took at once."""
-    sock = stream.socket
-    if type(stream) is not IOStream or sock is None:
-        return 0  # TLS cannot write several parts at once
+def _send_now(stream: Any, wires: list[bytes]) -> int:
+    """How many bytes of the frames the system took at once, in one call."""
+    if stream.writing() or isinstance(stream, SSLIOStream):
+        return 0  # others are first; and TLS has its own way of writing
     try:
-        return sock.sendmsg(parts)
+        return stream.socket.sendmsg(wires)
     except OSError:
         return 0  # full, or gone: the stream's own write finds out which

@@ -15,6 +15,7 @@ import numpy as np
 
 from tapedeck.relay.books import Book
 from tapedeck.relay.frames import DEFAULT_RATE
+from tapedeck.relay.wire import Packet
 
 #: A viewer may send this many messages at once, and so many a second in the long run.
 MESSAGE_BURST, MESSAGES_PER_S = 30.0, 10.0
@@ -25,12 +26,16 @@ MAX_ERRORS = 4
 class Outlet(Protocol):
     """Where a listener's messages go."""
 
-    def send(self, messages: list[str | bytes]) -> None:
-        """Write text and binary messages, in order."""
+    def send(self, packets: list[Packet]) -> None:
+        """Write messages, in order."""
         ...
 
     def busy(self) -> bool:
         """Whether something written before has not left yet."""
+        ...
+
+    def drained(self) -> int:
+        """Bytes that have left late: grows while a viewer that was `busy` reads on, however slowly."""
         ...
 
     def ping(self) -> None:
@@ -139,6 +144,9 @@ class Listener:
         self.owes_snapshot = False
         self.errors: deque[str] = deque(maxlen=MAX_ERRORS)
         self.sent_at = now
+        #: When its unfinished write last got on, and how far it was then.
+        self.progress_at = now
+        self.drained = 0
         self.frame_at = now
         self.state_number = -1
         self.conflated = 0
@@ -174,6 +182,18 @@ class Listener:
         if focus is not self.focus:
             self.focus = focus
             self.cursor = self.whole_cursor
+
+    def is_stalled(self, now: float, limit_s: float) -> bool:
+        """Whether not one byte of its unfinished write has left for so long."""
+        drained = self.outlet.drained()
+        if drained != self.drained:
+            self.drained, self.progress_at = drained, now
+        return now - self.progress_at > limit_s
+
+    def send(self, packets: list[Packet], now: float) -> None:
+        """Send messages; what has not left of them is unfinished from now on."""
+        self.sent_at = self.progress_at = now
+        self.outlet.send(packets)
 
     def owe_snapshot(self) -> None:
         """Everything is to be sent again: all records, then every book and topic once."""

@@ -28,6 +28,7 @@ from tapedeck.relay.frames import parse_message
 from tapedeck.relay.handler import StreamHandler
 from tapedeck.relay.listener import Listener, Outlet
 from tapedeck.relay.topics import Topic, Topics
+from tapedeck.relay.wire import Packet
 from tapedeck.relay.wishes import Upstream, WishBook
 
 __all__ = ["Relay", "StreamHandler", "Topic", "Upstream"]
@@ -72,7 +73,7 @@ class Relay:
         self._sequence = 0
         self._beat = 0
         self._round: Iterator[None] | None = None
-        self._state = ""
+        self._state = Packet("")
         self._state_number = 0
         self._state_at = -1e9
         self._mark: tuple = ()
@@ -267,12 +268,16 @@ class Relay:
         if news or now - self._state_at >= STATE_S:
             self._mark, self._state_at = mark, now
             self._state_number += 1
-            self._state = messages.state(
-                feed,
-                market_ns=self._clock.now(),
-                since_s=now - self._hub.feed_since,
-                phases=self._board.markets,
-                counters={"viewers": self.client_count, "ticks_per_s": self._rate(now), **self._more_counters()},
+            counters = {"viewers": self.client_count, "ticks_per_s": self._rate(now), **self._more_counters()}
+            since_s = now - self._hub.feed_since
+            self._state = Packet(
+                messages.state(
+                    feed,
+                    market_ns=self._clock.now(),
+                    since_s=since_s,
+                    phases=self._board.markets,
+                    counters=counters,
+                )
             )
         return news
 
@@ -289,7 +294,7 @@ class Relay:
         if listener.outlet.busy():
             self._wait_for(listener, beat, maker, due)
             return
-        out: list[str | bytes] = self._texts(listener, beat.feed)
+        out = self._texts(listener, beat.feed)
         if listener.paused or not listener.said_hello:
             if not out and beat.now - listener.sent_at >= PING_S:
                 listener.outlet.ping()
@@ -297,11 +302,10 @@ class Relay:
         else:
             self._add_numbers(out, listener, maker, due)
         if out:
-            listener.sent_at = beat.now
-            self.stats["bytes"] += sum(map(len, out))
-            listener.outlet.send(out)
+            self.stats["bytes"] += sum(len(packet.content) for packet in out)
+            listener.send(out, beat.now)
 
-    def _add_numbers(self, out: list[str | bytes], listener: Listener, maker: FrameMaker, due: bool) -> None:
+    def _add_numbers(self, out: list[Packet], listener: Listener, maker: FrameMaker, due: bool) -> None:
         """Frame, books and topics, the frame first: a book or topic that is owed after a snapshot follows it."""
         due = due or listener.owes_snapshot
         if frame := maker.frame(listener, due):
@@ -318,7 +322,7 @@ class Relay:
 
     def _wait_for(self, listener: Listener, beat: Beat, maker: FrameMaker, due: bool) -> None:
         """Merge this beat into a later one for a viewer whose last message has not left; or give it up."""
-        if beat.now - listener.sent_at > self._drop_after_s:
+        if listener.is_stalled(beat.now, self._drop_after_s):
             self.stats["dropped_slow"] += 1
             self._cut_off(listener, f"it read nothing for {self._drop_after_s:g} s")
             return
@@ -327,16 +331,17 @@ class Relay:
             listener.conflated += 1
             self.stats["conflated"] += 1
 
-    def _texts(self, listener: Listener, feed: FeedView) -> list[str | bytes]:
-        out: list[str | bytes] = [messages.error(text) for text in listener.errors]
+    def _texts(self, listener: Listener, feed: FeedView) -> list[Packet]:
+        out = [Packet(messages.error(text)) for text in listener.errors]
         listener.errors.clear()
         if listener.owes_welcome:
             listener.owes_welcome = False
             tokens = self._board.take(listener.subscription.slots)["instrument_token"].tolist()
             names = self._wishes.names.joined(tokens)
-            out.append(messages.welcome(feed, self._board.epoch, names, listener.unknown))
+            out.append(Packet(messages.welcome(feed, self._board.epoch, names, listener.unknown)))
         if listener.conflated > listener.conflated_told:
-            out.append(messages.notice(listener.conflated - listener.conflated_told, listener.conflated))
+            told = listener.conflated_told
+            out.append(Packet(messages.notice(listener.conflated - told, listener.conflated)))
             listener.conflated_told = listener.conflated
         if listener.said_hello and not listener.paused and listener.state_number != self._state_number:
             listener.state_number = self._state_number

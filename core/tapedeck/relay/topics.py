@@ -11,6 +11,7 @@ from typing import Protocol
 
 from tapedeck.errors import FrameError
 from tapedeck.relay.board import Board
+from tapedeck.relay.wire import Packet
 
 log = logging.getLogger("tapedeck.relay")
 
@@ -36,13 +37,13 @@ class _Kept:
     def __init__(self, topic: Topic) -> None:
         self.topic = topic
         self.listeners: set[str] = set()
-        self.text = ""
+        self.packet = Packet("")
         self.number = 0
         self.made_at = -1e9
         self.failing = False
 
     def forget(self) -> None:
-        self.text, self.made_at = "", -1e9
+        self.packet, self.made_at = Packet(""), -1e9
 
 
 class Topics:
@@ -115,16 +116,16 @@ class Topics:
             return
         kept.failing = False
         self.built += 1
-        if text != kept.text:
-            kept.text = text
+        if text != kept.packet.content:
+            kept.packet = Packet(text)
             kept.number += 1
 
-    def news(self, seen: dict[str, int]) -> list[str]:
+    def news(self, seen: dict[str, int]) -> list[Packet]:
         """Texts that a listener has not been sent yet, given the numbers it has seen, which are brought up to date."""
         out = []
         for name, number in seen.items():
             kept = self._kept[name]
-            if kept.text and kept.number != number:
+            if kept.packet.content and kept.number != number:
                 seen[name] = kept.number
-                out.append(kept.text)
+                out.append(kept.packet)
         return out
