@@ -6,11 +6,9 @@ import asyncio
 import json
 import multiprocessing
 import time
-from collections.abc import Callable, Iterable
-from datetime import date
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import websockets
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
@@ -18,29 +16,15 @@ from tornado.web import Application
 from tornado.websocket import WebSocketHandler
 
 from benchmarks.harness import Result, against, limit, seconds
-from tapedeck.clock import SECOND, OffsetClock, ist_ns
-from tapedeck.hub import Hub
-from tapedeck.instruments import Instruments
+from benchmarks.market import NoUpstream, open_clock, open_hub, publish, tokens
 from tapedeck.relay.board import Board
 from tapedeck.relay.frames import FIELDS
 from tapedeck.relay.server import Relay, StreamHandler
-from tapedeck.schema import DEPTH, MODE_FULL, Batch, Instrument, empty_ticks
 
 VIEWERS = 50
 ROWS = 50
 UPDATES = 60
 EVERY_S = 0.05
-START = ist_ns(date(2026, 11, 20), "11:00")
-
-
-class NoUpstream:
-    """Everything is subscribed already."""
-
-    def subscribe(self, listener: str, tokens: Iterable[int], mode: str = "full") -> None:
-        """Do nothing."""
-
-    def release(self, listener: str, tokens: Iterable[int] | None = None) -> None:
-        """Do nothing."""
 
 
 class Plain(WebSocketHandler):
@@ -62,37 +46,12 @@ class Plain(WebSocketHandler):
         self.viewers.discard(self)
 
 
-def open_hub(count: int) -> Hub:
-    """A hub with a live feed of `count` shares."""
-    hub = Hub(OffsetClock(START + 60 * SECOND))
-    shares = [Instrument(256 * i + 1, f"S{i}", "NSE", session_class="cas") for i in range(1, count + 1)]
-    hub.open_source("kite", Instruments(shares))
-    hub.connected()
-    hub.feed_status("LIVE")
-    publish(hub, count, 1.0)
-    return hub
-
-
-def publish(hub: Hub, count: int, price: float) -> None:
-    """Every share at another price."""
-    ticks = empty_ticks(count)
-    ticks["instrument_token"] = np.arange(1, count + 1) * 256 + 1
-    ticks["mode"], ticks["exchange_timestamp"], ticks["last_price"] = MODE_FULL, START, price
-    for name in ("open", "high", "low", "close", "average_traded_price"):
-        ticks[name] = price + 0.05
-    ticks["volume_traded"] = 12_345
-    depth = np.zeros(count, DEPTH)
-    depth["instrument_token"] = ticks["instrument_token"]
-    depth["buy"]["price"] = depth["sell"]["price"] = price
-    hub.publish(Batch(ticks, depth))
-
-
 def watch(url: str, viewers: int, ready: Any, done: Any) -> None:
     """Hold that many connections that read and throw away; runs in a process of its own."""
 
     async def one() -> None:
         async with websockets.connect(url, compression=None, proxy=None) as ws:
-            await ws.send(json.dumps({"a": "hello", "v": [256 * i + 1 for i in range(1, ROWS + 1)], "rate": 10}))
+            await ws.send(json.dumps({"a": "hello", "v": tokens(ROWS), "rate": 10}))
             await ws.recv()
             ready.release()
             async for _ in ws:
@@ -138,7 +97,7 @@ async def cpu_per_update(routes: list, path: str, update: Callable[[int], None],
 def through_relay() -> float:
     """The relay: one beat per update."""
     hub = open_hub(ROWS)
-    relay = Relay(hub, NoUpstream(), OffsetClock(START + 60 * SECOND))
+    relay = Relay(hub, NoUpstream(), open_clock())
 
     def update(i: int) -> None:
         publish(hub, ROWS, 100.0 + i)

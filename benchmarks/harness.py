@@ -111,7 +111,7 @@ def run_all(
 def table(results: dict[str, list[Result]]) -> str:
     """The results as text, one line each."""
     head = ("benchmark", "value", "unit", "peer", "peer value", "ratio", "goal", "")
-    rows = [head]
+    rows: list[tuple[str, ...]] = [head]
     for module, some in results.items():
         for r in some:
             verdict = {None: "", True: "met", False: "MISSED"}[r.met]
