@@ -36,7 +36,7 @@ class Served:
             port=port, address="127.0.0.1", websocket_origin=[f"127.0.0.1:{port}"] if port else None,
             loop=self.loop, start=False, show=False, verbose=False,
             extra_patterns=self.relay.routes(), static_dirs=theme.STATIC,
-            check_unused_sessions_milliseconds=200, unused_session_lifetime_milliseconds=2000,
+            check_unused_sessions_milliseconds=200, unused_session_lifetime_milliseconds=8000,
         )  # fmt: skip
         self.server.start()
         self.relay.start()
@@ -111,7 +111,7 @@ def digits_on_screen(page: Page) -> str:
             for (const e of root.querySelectorAll("*")) {
               if (e.shadowRoot) walk(e.shadowRoot)
               const cell = ".tabulator-row .tabulator-cell:not([tabulator-field=symbol], [tabulator-field=name])"
-              const number = e.matches(`${cell}, [data-field]`) && e.offsetParent !== null
+              const number = e.matches(`${cell}, [data-field], [data-number]`) && e.offsetParent !== null
               if (number && /[0-9]/.test(e.textContent)) found.push(e.textContent)
             }
           }

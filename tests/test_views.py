@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
+import tapedeck.views
 from dashboards import app
 from dashboards.live import TAPE, find_instruments, relay_client
 from tapedeck import feed, sessions
 from tapedeck.relay import frames
 from tapedeck.views import style
 from tapedeck.views.live_table import WATCHLIST, live_table
-from tapedeck.views.relay_client import MODULES, TAG, RelayClient, build_module, target_tag
+from tapedeck.views.relay_client import TAG, RelayClient, build_module, modules, target_tag
 from tests.fake_relay import FIELDS, PHASES, RECORD, STATES, FakeDesk, make_instruments
 
 pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame.reset_index")
@@ -41,9 +43,16 @@ def test_the_client_is_one_module_that_exports_only_render() -> None:
     source = build_module()
     assert re.findall(r"^export .*", source, re.MULTILINE) == ["export function render({model, view}) {"]
     assert "import " not in re.sub(r"//.*", "", source)
-    names = re.findall(r"^(?:const|class|function) (\w+)", source, re.MULTILINE)
-    assert sorted(names) == sorted(set(names)), "joined modules share one scope"
-    assert len(MODULES) == 8
+    assert len(re.findall(r"^const \w+_js = ", source, re.MULTILINE)) == len(modules()) - 1
+
+
+def test_every_module_is_used_and_comes_after_those_it_imports() -> None:
+    folder = Path(tapedeck.views.__file__).parent / "js"
+    assert sorted(modules()) == sorted(path.stem for path in folder.glob("*.js"))
+    for place, name in enumerate(modules()):
+        source = (folder / f"{name}.js").read_text(encoding="utf-8")
+        imported = re.findall(r'^import .* from "\./(\w+)\.js"$', source, re.MULTILINE)
+        assert set(imported) <= set(modules()[:place]), name
 
 
 def test_nothing_of_the_page_comes_from_elsewhere() -> None:
@@ -52,22 +61,34 @@ def test_nothing_of_the_page_comes_from_elsewhere() -> None:
 
 
 def test_every_column_of_the_watchlist_is_in_the_stream_or_computed_from_it() -> None:
-    computed = {"symbol", "name", "change", "percent"}
+    computed = {
+        "symbol",
+        "name",
+        "change",
+        "percent",
+        "day_line",
+        "day_range",
+        "spread",
+        "value",
+        "oi_change",
+        "oi_percent",
+    }
     assert {column.field for column in WATCHLIST} - computed <= set(frames.FIELDS)
-    assert all(column.kind in {"text", "price", "change", "percent", "quantity", "age"} for column in WATCHLIST)
+    kinds = {"text", "price", "change", "percent", "quantity", "age", "spark", "range", "signed", "growth", "crore"}
+    assert {column.kind for column in WATCHLIST} == kinds
 
 
 def test_always_shown_columns_fit_a_narrow_screen_beside_its_scroll_bar() -> None:
-    assert sum(column.width for column in WATCHLIST if not column.shown_from) <= 1280 - 16
-    for start in {column.shown_from for column in WATCHLIST} - {0}:
-        assert sum(column.width for column in WATCHLIST if column.shown_from <= start) <= start - 16
+    assert sum(column.width for column in WATCHLIST if not column.shown_from) <= 768 - 16
+    for start in {column.shown_from for column in WATCHLIST} - {0, -1}:
+        assert sum(column.width for column in WATCHLIST if 0 <= column.shown_from <= start) <= start - 16
 
 
 def test_a_table_has_one_empty_row_per_instrument() -> None:
     instruments = make_instruments(5)
     table = live_table(instruments)
     assert list(table.value["key"]) == [instrument.key for instrument in instruments]
-    assert table.value["last_price"].isna().all()
+    assert list(table.value.columns) == ["key", "search", "symbol", "name"], "numbers live in the browser"
     tag = next(tag for tag in table.tags if tag.startswith(TAG))
     spec = json.loads(tag[len(TAG) :])
     assert spec["kind"] == "table"
@@ -84,10 +105,11 @@ def test_an_instrument_the_desk_does_not_know_yet_still_has_its_row() -> None:
     assert [(i.key, i.instrument_token) for i in found] == [("NSE:INFY", 257), ("NSE:M&M", 0)]
 
 
-def test_a_page_subscribes_to_its_watchlist_and_the_tape_once() -> None:
+def test_a_page_knows_the_workspace_and_the_tape() -> None:
     desk = FakeDesk(make_instruments(3))
-    client = relay_client(desk, [*desk.watchlist(), "NSE:NIFTY 50"])
-    assert client.keys == [*TAPE, "NSE:INFY", "NSE:TCS", "NSE:RELIANCE"]
+    client = relay_client(desk)
+    assert client.tape == list(TAPE)
+    assert client.workspace["lists"] == [{"name": "Watchlist", "keys": ["NSE:INFY", "NSE:TCS", "NSE:RELIANCE"]}]
     assert (client.source, client.simulated, client.url) == ("sim:7:2026-11-23", True, "api/stream")
 
 

@@ -66,7 +66,7 @@ def default_document(lists: list[dict[str, Any]]) -> dict[str, Any]:
         "revision": 0,
         "lists": lists,
         "columns": None,
-        "density": DENSITIES[0],
+        "density": "normal",
         "theme": THEMES[0],
         "palette": PALETTES[0],
         "layout": {},

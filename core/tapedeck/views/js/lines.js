@@ -124,7 +124,7 @@ export class Lines {
     const prices = known.map((point) => point[1]).concat(close > 0 ? [close] : [])
     const low = Math.min(...prices)
     const span = Math.max(...prices) - low || 1
-    const slots = this.slots(entry)
+    const slots = this.slots(entry.line)
     const x = (i) => 1 + (Math.min(i, slots) / slots) * (WIDTH - 2)
     const y = (value) => HEIGHT - 2 - ((value - low) / span) * (HEIGHT - 4)
     const ink = this.ink(canvas)
@@ -132,10 +132,9 @@ export class Lines {
     trace(pen, points, x, y, entry.numbers.change < 0 ? ink.down : entry.numbers.change > 0 ? ink.up : ink.muted)
   }
 
-  // Steps of the whole session: a share's 375 minutes; longer for what trades longer.
-  slots(entry) {
-    const minutes = entry.key.startsWith("MCX:") || entry.key.startsWith("NCO:") ? 870 : 385
-    return (minutes * 60) / STEP_S
+  // Steps of the instrument's whole session.
+  slots(line) {
+    return Math.max(1, (line.end_ms - line.start_ms) / line.step_ms)
   }
 
   ink(element) {

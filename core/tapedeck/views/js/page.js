@@ -146,6 +146,13 @@ export class Page {
     if (this.market.epoch !== null && message.epoch !== this.market.epoch) this.forget()
     this.market.welcome(message)
     this.stream.welcomed()
+    if (!this.selected) this.selectFirst()
+  }
+
+  // A page that names no instrument begins with the first of its list that has a book.
+  selectFirst() {
+    const first = this.list.keys.find((key) => (this.market.byKey.get(key)?.instrument.segment ?? "INDICES") !== "INDICES")
+    if (first) this.select(first)
   }
 
   state(message) {
