@@ -196,13 +196,31 @@ class Stage:
         return viewer
 
 
+class HeldClock(OffsetClock):
+    """The machine's clock, until a test holds it still; then real time goes on as the test says."""
+
+    held_at: float | None = None
+
+    def monotonic(self) -> float:
+        return super().monotonic() if self.held_at is None else self.held_at
+
+    def hold(self) -> None:
+        self.held_at = super().monotonic()
+
+    def push(self, seconds: float) -> None:
+        assert self.held_at is not None, "hold it first"
+        self.held_at += seconds
+
+
 class Served:
     """A stage behind a real server: the relay beats on the server's loop, on a thread of its own."""
 
-    def __init__(self, count: int, *, allowed: Callable[[Any], bool], sndbuf: int = 0, **options: Any) -> None:
-        self.clock = OffsetClock(NOW)
+    def __init__(
+        self, count: int, *, allowed: Callable[[Any], bool], sndbuf: int = 0, ring_size: int = 1 << 18, **options: Any
+    ) -> None:
+        self.clock = HeldClock(NOW)
         self.instruments = shares(count)
-        self.hub = Hub(self.clock)
+        self.hub = Hub(self.clock, ring_size=ring_size)
         self.hub.open_source("sim:7:2026-11-20", Instruments(self.instruments))
         self.hub.connected()
         self.hub.feed_status("LIVE")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
-import socket
 import threading
 import weakref
-from base64 import b64encode
 
 import numpy as np
 import pytest
@@ -15,8 +13,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect as open_socket
 
 from tapedeck.relay.client import connect
-from tapedeck.relay.frames import CONFIRMED, HELD, RECORD, Frame, parse_frame
-from tests.relay_support import Served, served, shares
+from tapedeck.relay.frames import CONFIRMED, HELD, parse_frame
+from tests.relay_support import served, shares
 from tests.support import wait_until
 
 
@@ -131,59 +129,6 @@ def test_garbage_over_the_wire_is_answered_and_harms_nobody():
             assert ws.close_code == 1009
         server.publish(7.0, 8.0)
         wait_until(lambda: other.header is not None and live_price(other, "NSE:S2") == 8.0)
-
-
-def raw_viewer(server: Served, hello: str) -> socket.socket:
-    """A websocket that says hello and then reads nothing; its receive buffer is as small as can be."""
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sock.connect(("127.0.0.1", server.port))
-    key = b64encode(b"0123456789abcdef").decode()
-    sock.sendall(
-        f"GET /api/stream HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-    )
-    assert b" 101 " in sock.recv(200)
-    payload = hello.encode()
-    # Masked with zeros: allowed, and the bytes stay readable.
-    sock.sendall(b"\x81" + bytes([0x80 | 126]) + len(payload).to_bytes(2, "big") + b"\0\0\0\0" + payload)
-    return sock
-
-
-def test_a_viewer_that_does_not_read_costs_bounded_memory_and_delays_nobody():
-    count = 1500
-    with served(count, sndbuf=4096, drop_after_s=1.0) as server:
-        prices = np.arange(count, dtype=float)
-        server.publish(*prices)
-        hello = json.dumps({"a": "hello", "v": [256 * i + 1 for i in range(1, count + 1)], "rate": 10})
-        with connect(server.url, keys(5), rate=10) as quick:
-            wait_until(lambda: len(quick.table) == 5)
-            stuck = raw_viewer(server, hello)
-            waiting: list[int] = []
-
-            def look() -> None:
-                for listener in list(server.relay._listeners.values()):
-                    stream = listener.outlet.ws_connection.stream
-                    waiting.append(len(stream._write_buffer))
-
-            def step() -> bool:
-                prices[:] += 1
-                server.publish(*prices)
-                server.on_loop(look)
-                return server.relay.stats["dropped_slow"] == 1
-
-            wait_until(step, timeout=20)
-            # Never more than the one welcome, state and snapshot that it did not read.
-            one_beat = count * (RECORD.itemsize + 240) + 8192
-            assert 100_000 < max(waiting) < one_beat
-            assert server.relay.stats["conflated"] > 0
-            wait_until(lambda: live_price(quick, "NSE:S5") == prices[4])
-            header = quick.header
-            assert isinstance(header, Frame)
-            assert header.conflated == 0, "the one that reads was never made to wait"
-            assert quick.connects == 1
-            wait_until(lambda: server.relay.client_count == 1)
-            stuck.close()
 
 
 def test_closing_every_viewer_leaves_nothing_behind():
