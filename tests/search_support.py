@@ -15,6 +15,7 @@ import tapedeck.views
 from tapedeck.views import style
 from tapedeck.views.search_box import EXAMPLES, search_box
 from tests.fake_relay import SNAPSHOT, FakeDesk, FakeRelay, make_instruments
+from tests.support import wait_until
 
 JS = Path(tapedeck.views.__file__).parent / "js"
 URL = "http://desk.test/"
@@ -103,9 +104,6 @@ class Answers:
             return route.fulfill(status=self.trouble[0], json=self.trouble[1])
         return route.fulfill(json={"query": query, "listed": 9, "instruments": self.found.get(query.lower(), [])})
 
-    def release(self, query: str) -> None:
-        self.answer(self.held.pop(query), query)
-
 
 class Field:
     """The search field of an open page, and what its popup shows."""
@@ -140,6 +138,15 @@ class Field:
         self.page.wait_for_function(
             "(text) => root.querySelector('[data-search-said]').textContent.includes(text)", arg=text
         )
+
+    def holds(self, query: str) -> Route:
+        """Take this question out of those that are held, when it has come."""
+        wait_until(lambda: self.page.evaluate("true") and query in self.answers.held)
+        return self.answers.held.pop(query)
+
+    def release(self, query: str) -> None:
+        """Answer a question that is held."""
+        self.answers.answer(self.holds(query), query)
 
     def press(self, *keys: str) -> None:
         for key in keys:

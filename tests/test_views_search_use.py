@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from tapedeck.views.search_box import EXAMPLES
 from tests.search_support import CALL, INFY, MANY, TCS, Answers, Field, open_field, option
@@ -60,7 +60,7 @@ def test_enter_before_the_answer_opens_the_best_hit_when_it_comes(field: Field, 
     field.press("Enter")
     field.page.wait_for_function("search.finder.onTheirWay.size === 1")
     assert field.picked == []
-    answers.release("infy")
+    field.release("infy")
     field.page.wait_for_function("page.picked.length === 1")
     assert field.picked == ["NSE:INFY"]
 
@@ -73,7 +73,7 @@ def test_typing_on_takes_an_early_enter_back(field: Field, answers: Answers) -> 
     field.page.wait_for_function("search.finder.onTheirWay.size === 1")
     field.type("infy")
     field.page.wait_for_function("search.finder.onTheirWay.size === 2")
-    answers.release("infy")
+    field.release("infy")
     field.shows(INFY)
     assert field.picked == []
 
@@ -236,3 +236,20 @@ def test_elements_made_anew_are_served_again(field: Field) -> None:
     field.page.evaluate("search.draw(page)")
     field.find("tcs", TCS)
     assert field.opened
+
+
+def test_in_the_app_bar_slash_finds_enter_opens_and_the_keyboard_goes_on(open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    page.keyboard.press("/")
+    page.keyboard.type("tata")
+    page.wait_for_function("__tapedeck.page.parts('search')[0].options.some(({row}) => row?.key === 'NSE:TCS')")
+    popup = page.locator(".popup").bounding_box()
+    assert popup is not None
+    assert popup["y"] < 40
+    assert popup["height"] > 400
+    page.keyboard.press("Enter")
+    page.wait_for_function("__tapedeck.page.selected === 'NSE:TCS'")
+    page.keyboard.press("ArrowDown")
+    page.wait_for_function("__tapedeck.page.selected === 'NSE:RELIANCE'")
+    page.keyboard.press("?")
+    assert page.get_by_role("dialog", name="Keyboard").is_visible()

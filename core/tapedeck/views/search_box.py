@@ -43,7 +43,8 @@ def search_box() -> pn.pane.HTML:
         'filters by type and exchange.</span><span class="unseen" data-search-said role="status"></span></div>',
         tags=[target_tag("search", {"examples": list(EXAMPLES)})],
         stylesheets=[SEARCH_CSS],
-        margin=0,
+        align="center",
+        margin=(0, 8),
     )
 
 

@@ -62,9 +62,11 @@ export class Finder {
   }
 
   async outcomeOf(path) {
+    const {answers} = this
     try {
       const rows = (await this.ask(path)).instruments ?? []
-      this.keep(path, rows)
+      // Not when everything was forgotten meanwhile.
+      if (answers === this.answers) this.keep(path, rows)
       return ["found", rows]
     } catch (error) {
       if (error.status === 503) return ["waiting", [], error.message]
@@ -100,7 +102,8 @@ export class Finder {
 
   // Another day or another source: its instruments are others.
   forget() {
-    this.answers.clear()
+    this.answers = new Map()
+    this.path = ""
   }
 }
 

@@ -65,8 +65,11 @@ export class Search {
     this.finder.rest()
   }
 
+  // What was found may be of another day or source: it is asked anew.
   heard(type) {
-    if (type === "forget") this.finder.forget()
+    if (type !== "forget") return
+    this.finder.forget()
+    if (this.open) this.typed()
   }
 
   draw() {
