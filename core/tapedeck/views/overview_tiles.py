@@ -83,10 +83,11 @@ def _breadth() -> str:
 
 
 def _count(name: str, sign: str, hint: str) -> str:
+    """One count beside the bar; hidden from screen readers, to whom the bar says them all."""
     direction = _DIRECTIONS.get(name, "")
     return (
-        f'<span class="count" data-direction="{direction}" title="{name}: {hint}"><i aria-hidden="true">{sign}</i>'
-        f'<b data-number data-direction="{direction}" data-count="{name}" aria-label="{name}"></b>'
+        f'<span class="count" data-direction="{direction}" title="{name}: {hint}" aria-hidden="true"><i>{sign}</i>'
+        f'<b data-number data-direction="{direction}" data-count="{name}"></b>'
         f'<small data-share="{name}"></small></span>'
     )
 

@@ -280,15 +280,17 @@ export class HeatMap {
     const tile = this.looked
     if (!tile) return this.paintSum()
     const text = percent(tile.percent)
+    const {symbol, sector, weight} = tile.member
     const about = this.approximate ? "≈ " : ""
-    this.write(tile.member.symbol, price(tile.price), text, `weight ${about}${tile.member.weight.toFixed(1)}% · ${tile.member.sector}`)
+    this.write(symbol, price(tile.price), text, `weight ${about}${weight.toFixed(1)}% · ${sector}`)
     setData(this.info.percent, "direction", directionOf(text))
   }
 
   paintSum() {
     const count = {up: 0, down: 0, "": 0}
     for (const tile of this.tiles) if (tile.percent !== null) count[directionOf(percent(tile.percent))] += 1
-    this.write("", "", "", this.shown ? `▲ ${count.up}  ▼ ${count.down}  = ${count[""]}  of ${this.tiles.length}` : "")
+    const words = `▲ ${count.up}  ▼ ${count.down}  = ${count[""]}  of ${this.tiles.length}`
+    this.write("", "", "", this.shown ? words : "")
   }
 
   write(symbol, last, change, rest) {

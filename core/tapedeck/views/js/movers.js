@@ -18,6 +18,8 @@ const ORDER_KEPT_MS = 5000
 const RUPEES_PER_CRORE = 1e7
 
 const valueText = (row) => (row.value === null ? BLANK : fixed(row.value / RUPEES_PER_CRORE, row.value < 1e9 ? 1 : 0))
+// A share that has left every list: nothing is known of it any more.
+const NOTHING = {last_price: null, percent: null, volume_traded: null, value: null, oi: null, oi_percent: null}
 const volumeTitle = (row) => `volume ${whole(row.volume_traded)}`
 
 const MOVER_LISTS = {
@@ -30,7 +32,7 @@ const MOVER_LISTS = {
     none: "nothing has fallen", text: (row) => quantity(row.volume_traded), full: volumeTitle,
   },
   active: {
-    title: "Most active", short: "Active", hint: "largest value traded today: volume × average price", measure: "₹ Cr",
+    title: "Most active", short: "Active", hint: "largest value traded: volume × average price", measure: "₹ Cr",
     none: "nothing has traded", text: valueText, full: (row) => `value traded ₹ ${whole(row.value)}`,
   },
   oi: {
@@ -102,7 +104,8 @@ class MoverSlot {
     const tabs = this.ids.map((id) => {
       const {title, short, hint} = MOVER_LISTS[id]
       const tab = newElement("button", "tab", {
-        type: "button", role: "tab", id: `movers-tab-${id}`, title: `${title}: ${hint}`, "aria-controls": `movers-panel-${number}`,
+        type: "button", role: "tab", id: `movers-tab-${id}`, title: `${title}: ${hint}`,
+        "aria-controls": `movers-panel-${number}`,
       })
       tab.textContent = this.ids.length > 2 ? short : title
       tab.ariaLabel = title
@@ -111,9 +114,10 @@ class MoverSlot {
     })
     list.append(...tabs)
     list.addEventListener("keydown", (event) => {
-      const to = {ArrowRight: 1, ArrowLeft: -1, Home: -this.ids.indexOf(this.id), End: this.ids.length - 1 - this.ids.indexOf(this.id)}[event.key]
-      if (to === undefined) return
-      const next = (this.ids.indexOf(this.id) + to + this.ids.length) % this.ids.length
+      const [at, count] = [this.ids.indexOf(this.id), this.ids.length]
+      const moves = {ArrowRight: (at + 1) % count, ArrowLeft: (at - 1 + count) % count, Home: 0, End: count - 1}
+      const next = moves[event.key]
+      if (next === undefined) return
       this.owner.choose(this.ids[next])
       tabs[next].focus()
       event.preventDefault()
@@ -148,8 +152,9 @@ class MoverSlot {
     if (!row || event.ctrlKey || event.metaKey || event.altKey) return
     const last = this.rows.findLastIndex((one) => one.key)
     const to = {ArrowDown: row.at + 1, ArrowUp: row.at - 1, Home: 0, End: last, PageDown: last, PageUp: 0}[event.key]
+    const aside = {ArrowLeft: -1, ArrowRight: 1}[event.key]
     if (event.key === "Enter" || event.key === " ") this.choose(row)
-    else if (event.key === "ArrowLeft" || event.key === "ArrowRight") this.owner.goTo(this, event.key === "ArrowLeft" ? -1 : 1, row.at)
+    else if (aside) this.owner.goTo(this, aside, row.at)
     else if (to === undefined) return
     else this.focus(Math.min(Math.max(to, 0), last))
     this.keyAt = this.owner.page.now()
@@ -197,7 +202,8 @@ class MoverSlot {
     const at = this.rows.length
     const item = newElement("li")
     const button = newElement("button", "row", {type: "button", tabindex: at === this.at ? "0" : "-1", "data-at": at})
-    const cells = ["symbol", "last_price", "percent", "measure"].map((name) => newElement("span", name, name === "symbol" ? {} : {"data-number": ""}))
+    const numbers = ["last_price", "percent", "measure"].map((name) => newElement("span", name, {"data-number": ""}))
+    const cells = [newElement("span", "symbol"), ...numbers]
     // A space between the cells keeps them apart in the button's accessible name.
     button.append(...cells.flatMap((cell) => [cell, " "]))
     item.append(button)
@@ -249,7 +255,7 @@ class MoverSlot {
     let rows = shown ? data.slice(0, room) : []
     const kept = this.rows.map((row) => row.key).filter(Boolean)
     this.paused = shown && this.keepsOrder && kept.length > 0 && kept.join() !== rows.map((row) => row.key).join()
-    if (this.paused) rows = kept.map((key) => find(key) ?? {key, symbol: this.symbols.get(key), last_price: null, percent: null})
+    if (this.paused) rows = kept.map((key) => find(key) ?? {...NOTHING, key, symbol: this.symbols.get(key)})
     else this.symbols = new Map(rows.map((row) => [row.key, row.symbol]))
     for (const row of this.rows) this.paint(row, rows[row.at] ?? null, mode, shown)
     this.element.toggleAttribute("data-bare", shown && !rows.length)
@@ -268,7 +274,10 @@ class MoverSlot {
     setText(last, data ? price(data.last_price) : empty)
     setText(change, moved)
     setData(change, "direction", directionOf(moved))
-    setText(measure, data ? (data.percent === null ? BLANK : MOVER_LISTS[this.id].text(data)) : empty)
+    setText(measure, data ? MOVER_LISTS[this.id].text(data) : empty)
+    // Without any text the row still has a name.
+    const label = mode === "loading" ? "loading" : null
+    if (button.ariaLabel !== label) button.ariaLabel = label
     const disabled = String(!data)
     if (button.ariaDisabled !== disabled) button.ariaDisabled = disabled
     const current = String(data !== null && row.key === this.owner.page.selected)
@@ -290,7 +299,8 @@ export class Movers {
   // The viewer's choice lies in the workspace's layout: lists in the order chosen last, and the kind of build-up.
   get choice() {
     const {movers = "", build_up = ""} = this.page.workspace.document.layout
-    return {recent: String(movers).split(","), kind: Object.hasOwn(BUILD_UP_KINDS, build_up) ? build_up : "long_buildup"}
+    const known = Object.hasOwn(BUILD_UP_KINDS, build_up)
+    return {recent: String(movers).split(","), kind: known ? build_up : Object.keys(BUILD_UP_KINDS)[0]}
   }
 
   choose(id) {
@@ -346,8 +356,8 @@ export class Movers {
     this.follow()
     const {kind} = this.choice
     const lists = overview ? {...overview, oi: overview.oi[kind]} : {gainers: [], losers: [], active: [], oi: []}
+    const find = (key) => Object.keys(MOVER_LISTS).flatMap((id) => lists[id]).find((row) => row.key === key)
     for (const slot of this.slots) {
-      const find = (key) => ["gainers", "losers", "active", "oi"].flatMap((id) => lists[id]).find((row) => row.key === key)
       slot.update(mode, lists[slot.id], find, slot.id === "oi" && overview ? oiNote(overview) : "")
     }
   }
