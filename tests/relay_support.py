@@ -120,7 +120,7 @@ class Viewer:
             self.messages.append(packet.content)
             self.mirror.apply(packet.content, self._clock.monotonic())
 
-    def busy(self) -> bool:
+    def busy(self, now: float) -> bool:
         return self.stuck
 
     def drained(self) -> int:

@@ -28,7 +28,8 @@ MB = 1 << 20
 class Stalled:
     """A websocket that says hello and then reads nothing; its receive buffer is as small as can be."""
 
-    def __init__(self, server: Served) -> None:
+    def __init__(self, server: Served, count: int = COUNT) -> None:
+        self.count = count
         self.socket = socket.socket()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.socket.settimeout(10)
@@ -39,7 +40,7 @@ class Stalled:
             f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
         )
         assert b" 101 " in self.socket.recv(200)
-        self.say({"a": "hello", "v": [256 * i + 1 for i in range(1, COUNT + 1)], "rate": 10})
+        self.say({"a": "hello", "v": [256 * i + 1 for i in range(1, count + 1)], "rate": 10})
         wait_until(lambda: self.listener(server) is not None)
 
     def __enter__(self) -> Stalled:
@@ -53,11 +54,10 @@ class Stalled:
         # Masked with zeros: allowed, and the bytes stay readable.
         self.socket.sendall(b"\x81" + bytes([0x80 | 126]) + len(payload).to_bytes(2, "big") + b"\0\0\0\0" + payload)
 
-    @staticmethod
-    def listener(server: Served) -> Any:
-        """What the relay keeps of it: it wants most."""
+    def listener(self, server: Served) -> Any:
+        """What the relay keeps of it."""
         everybody = server.on_loop(lambda: list(server.relay._listeners.values()))
-        return next((one for one in everybody if len(one.tokens) == COUNT), None)
+        return next((one for one in everybody if len(one.tokens) == self.count), None)
 
     def messages(self) -> Iterator[str | bytes]:
         """Read on, from where it stopped."""
@@ -161,3 +161,42 @@ def test_a_viewer_without_progress_for_five_seconds_is_cut_off_and_leaves_nothin
         assert list(map(len, server.wishes.held.values())) == [2]
         while stalled.socket.recv(1 << 16):
             pass  # what the system still had; then the end
+
+
+def test_what_a_slow_line_has_not_delivered_in_time_counts_as_behind():
+    """Little is on its way, so the process holds nothing; but it would arrive old and look new."""
+    with quick_one() as (server, quick), Stalled(server, count=3) as stalled:
+        listener = stalled.listener(server)
+        for i in range(12):
+            step(server, quick, 1000.0 + i)
+        assert waiting(server, stalled) == 0
+        assert listener.conflated == 0
+        server.clock.push(1.1)
+        step(server, quick, 2000.0)
+        server.clock.push(1.1)
+        for i in range(5):
+            step(server, quick, 3000.0 + i)
+        assert waiting(server, stalled) == 0
+        assert listener.conflated > 0
+        newest = None
+        for message in stalled.messages():
+            newest = parse_frame(message) if isinstance(message, bytes) else newest
+            if newest is not None and len(newest.records) and newest.records["last_price"][0] == 3004.0:
+                break
+        assert newest is not None
+        assert newest.conflated > 0
+        assert server.relay.stats["dropped_slow"] == 0
+
+
+def test_a_machine_that_has_vanished_is_noticed_though_nothing_waits_here():
+    with quick_one() as (server, quick), Stalled(server, count=3) as stalled:
+        for i in range(12):
+            step(server, quick, 1000.0 + i)
+        for i in range(3):
+            server.clock.push(1.1)
+            step(server, quick, 2000.0 + i)
+        assert waiting(server, stalled) == 0
+        assert server.relay.stats["dropped_slow"] == 0
+        server.clock.push(5.1)
+        wait_until(lambda: server.relay.stats["dropped_slow"] == 1)
+        assert server.relay.client_count == 1

@@ -6,7 +6,10 @@ Frames come ready for the wire, and go straight into the socket while nothing wa
 
 from __future__ import annotations
 
+import fcntl
 import socket
+import struct
+import termios
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
 #: Bytes the system may hold that are not on their way yet. By itself it takes up to 4 MB, minutes of a watchlist:
 #: a viewer that stopped reading would be noticed late, and read old numbers as new ones when it goes on.
 NOT_SENT_BYTES = 16 * 1024
+#: A viewer whose machine has not confirmed within so many seconds what was sent is behind: what is on a slow line
+#: arrives old, and the page would count its age from the arrival.
+BEHIND_S = 1.0
 
 
 class StreamHandler(WebSocketHandler):
@@ -35,6 +41,9 @@ class StreamHandler(WebSocketHandler):
         self._relay = relay
         self._allowed = allowed
         self._listener: Listener | None = None
+        #: Bytes the system took directly, without the stream; how many it had altogether at some time, and when.
+        self._direct = 0
+        self._mark, self._mark_at = 0, 0.0
 
     def prepare(self) -> None:
         """Refuse with 403 whoever is not allowed to look."""
@@ -91,6 +100,7 @@ class StreamHandler(WebSocketHandler):
             return
         wires = [packet.wire for packet in packets]
         sent = _send_now(stream, wires)
+        self._direct += sent
         try:
             for wire in wires:
                 if sent < len(wire):
@@ -100,15 +110,32 @@ class StreamHandler(WebSocketHandler):
         except StreamClosedError:
             self.on_close()
 
-    def busy(self) -> bool:
-        """Whether something written before has not left this process yet."""
+    def busy(self, now: float) -> bool:
+        """Whether something written before has not left this process, or not reached the other machine in time."""
         stream = self._stream()
-        return stream is not None and stream.writing()
+        if stream is None:
+            return False
+        if stream.writing():
+            return True
+        if now - self._mark_at < BEHIND_S:
+            return False
+        if self._arrived(stream) < self._mark:
+            return True
+        self._mark, self._mark_at = self._handed_over(stream), now
+        return False
 
     def drained(self) -> int:
-        """Bytes that had to wait and have left since."""
-        # Tornado has no public word for it; a test would notice if the name changed.
-        return getattr(self._stream(), "_total_write_done_index", 0)
+        """Bytes that have reached the other machine."""
+        stream = self._stream()
+        return 0 if stream is None else self._arrived(stream)
+
+    def _handed_over(self, stream: Any) -> int:
+        """Bytes the system has taken so far."""
+        # Tornado has no public word for its part of them; a test would notice if the name changed.
+        return self._direct + stream._total_write_done_index
+
+    def _arrived(self, stream: Any) -> int:
+        return self._handed_over(stream) - _unconfirmed(stream)
 
     def abort(self) -> None:
         """Cut the connection: a viewer that reads nothing would not hear a polite word."""
@@ -125,3 +152,11 @@ def _send_now(stream: Any, wires: list[bytes]) -> int:
         return stream.socket.sendmsg(wires)
     except OSError:
         return 0  # full, or gone: the stream's own write finds out which
+
+
+def _unconfirmed(stream: Any) -> int:
+    """Bytes the system has that the other machine has not confirmed; 0 where the system does not say."""
+    try:
+        return struct.unpack("i", fcntl.ioctl(stream.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0]
+    except OSError:
+        return 0

@@ -30,12 +30,12 @@ class Outlet(Protocol):
         """Write messages, in order."""
         ...
 
-    def busy(self) -> bool:
-        """Whether something written before has not left yet."""
+    def busy(self, now: float) -> bool:
+        """Whether something written before has not left yet, or not arrived in time."""
         ...
 
     def drained(self) -> int:
-        """Bytes that have left late: grows while a viewer that was `busy` reads on, however slowly."""
+        """Bytes that have arrived: grows while a viewer that was `busy` reads on, however slowly."""
         ...
 
     def ping(self) -> None:
@@ -189,6 +189,11 @@ class Listener:
         if drained != self.drained:
             self.drained, self.progress_at = drained, now
         return now - self.progress_at > limit_s
+
+    def ping(self, now: float) -> None:
+        """Ask for a sign of life; one that never comes makes it a viewer without progress."""
+        self.sent_at = self.progress_at = now
+        self.outlet.ping()
 
     def send(self, packets: list[Packet], now: float) -> None:
         """Send messages; what has not left of them is unfinished from now on."""

@@ -291,14 +291,13 @@ class Relay:
 
     def _serve(self, listener: Listener, beat: Beat, maker: FrameMaker) -> None:
         due = listener.take_due(beat.number, self._beat_hz)
-        if listener.outlet.busy():
+        if listener.outlet.busy(beat.now):
             self._wait_for(listener, beat, maker, due)
             return
         out = self._texts(listener, beat.feed)
         if listener.paused or not listener.said_hello:
             if not out and beat.now - listener.sent_at >= PING_S:
-                listener.outlet.ping()
-                listener.sent_at = beat.now
+                listener.ping(beat.now)
         else:
             self._add_numbers(out, listener, maker, due)
         if out:
