@@ -13,6 +13,7 @@ from playwright.sync_api import Page
 from tornado.ioloop import IOLoop
 
 from dashboards import app, theme
+from tapedeck.clock import SystemClock
 from tests.fake_relay import FakeRelay
 
 
@@ -124,3 +125,12 @@ def digits_on_screen(page: Page) -> str:
 def flow(page: Page, condition: str, argument: Any = None) -> None:
     """Wait until a JavaScript condition holds on the page."""
     page.wait_for_function(condition, arg=argument)
+
+
+def settle(page: Page, predicate: Callable[[], Any], timeout: float = 15.0) -> None:
+    """Wait until `predicate` is true; meanwhile the browser's requests pass, whose gate is on this thread."""
+    clock = SystemClock()
+    deadline = clock.monotonic() + timeout
+    while not predicate():
+        assert clock.monotonic() < deadline, f"not true within {timeout} s"
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(done))")

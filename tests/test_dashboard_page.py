@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.fake_relay import FakeDesk, FakeRelay, make_instruments
-from tests.page_support import Served, cell, digits_on_screen, flow, status, texts
+from tests.page_support import Served, cell, digits_on_screen, flow, settle, status, texts
 from tests.support import wait_until
 
 pytestmark = [
@@ -356,7 +356,7 @@ def test_the_light_theme_is_kept_over_a_reload(open_page: Open, relay: FakeRelay
     assert page.evaluate(background) == "rgb(15, 19, 24)"
     page.get_by_role("button", name="Dark or light").click()
     flow(page, f"() => ({background})() === 'rgb(255, 255, 255)'")
-    wait_until(lambda: relay.desk.workspace.saved["theme"] == "light")
+    settle(page, lambda: relay.desk.workspace.saved["theme"] == "light")
     page.reload()
     flow(page, "window.__tapedeck?.state === 'live'")
     flow(page, f"() => ({background})() === 'rgb(255, 255, 255)'")
