@@ -35,7 +35,7 @@ def search_box() -> pn.pane.HTML:
     return pn.pane.HTML(
         f'<div class="search" data-search role="search">{_GLASS}'
         '<input data-search-input type="text" role="combobox" aria-label="Search instruments" '
-        'aria-autocomplete="list" aria-haspopup="listbox" aria-expanded="false" aria-controls="search-list" '
+        'aria-autocomplete="list" aria-expanded="false" aria-controls="search-list" '
         f'aria-describedby="search-help" aria-keyshortcuts="/" maxlength="{LONGEST}" autocomplete="off" '
         'placeholder="Search instruments" autocapitalize="off" spellcheck="false" enterkeyhint="go">'
         f'<kbd aria-hidden="true">/</kbd>{_popup()}'

@@ -194,6 +194,7 @@ export class Search {
     this.list.replaceChildren(...elements)
     this.list.scrollTop = 0
     this.note.hidden = true
+    this.list.hidden = false
     this.markListed()
     this.activate(-1)
     this.draw()
@@ -207,6 +208,7 @@ export class Search {
     button.textContent = deed
     button.hidden = !deed
     this.deed = act
+    this.list.hidden = true
     this.note.hidden = false
   }
 
