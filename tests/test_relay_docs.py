@@ -10,7 +10,7 @@ from tapedeck.feed import STATES
 from tapedeck.relay.frames import ACTIONS, HEADER, MAX_TEXT, RECORD
 from tapedeck.relay.handler import StreamHandler
 from tapedeck.sessions import PHASES
-from tests.relay_support import served
+from tests.relay_support import Rumour, served
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 STREAM = (DOCS / "stream.md").read_text(encoding="utf-8")
@@ -28,13 +28,17 @@ def test_the_snippets_run():
 
 def test_the_client_example_runs_against_a_server():
     script = snippets(STREAM)[0]
-    with served(2) as server:
+    with served(2, topics={"overview": Rumour()}) as server:
         server.publish(1.0, 2.0)
         script = script.replace("ws://127.0.0.1:5006/api/stream", server.url)
         script = script.replace("NSE:INFY", "NSE:S1").replace("NSE:NIFTY 50", "NSE:S2")
         names: dict = {}
-        exec(script.replace('    stream.quote("NSE:S1")', '    row = stream.quote("NSE:S1")'), names)
-        assert names["row"]["last_price"] == 1.0
+        for question in ('quote("NSE:S1")', 'depth("NSE:S1")', 'topic("overview")'):
+            script = script.replace(f"    stream.{question}", f"    {question[:5]} = stream.{question}")
+        exec(script, names)
+        assert names["quote"]["last_price"] == 1.0
+        assert names["depth"]["buy"][0] == (0.95, 3, 0)
+        assert names["topic"]["topic"] == "overview"
 
 
 def test_the_tables_of_the_stream_are_those_of_the_code():

@@ -1,7 +1,7 @@
 """A listener of the stream for notebooks and programs: one thread, one socket, rows that are kept up to date.
 
 State of a `StreamClient`: its thread and socket, the mirror of the desk's rows (guarded by one condition), what it
-wants to be told, how often it connected.
+wants to be told (after a reconnect it is said again, `hello` first), how often it connected.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from websockets.sync.client import connect as open_socket
 
 from tapedeck.clock import Clock, SystemClock
 from tapedeck.errors import FrameError
-from tapedeck.relay.frames import DEFAULT_RATE, Frame
+from tapedeck.relay.frames import DEFAULT_RATE, MAX_BOOKS, Frame
 from tapedeck.relay.mirror import Mirror
 
 log = logging.getLogger("tapedeck.relay.client")
@@ -57,7 +57,14 @@ class StreamClient:
     ) -> None:
         self._url, self._rate, self._headers, self._clock = url, rate, dict(headers or {}), clock
         self._keys = dict.fromkeys(keys)
+        self._focus: tuple[str | int, ...] | None = None
+        self._books: tuple[str | int, ...] = ()
+        self._topics: tuple[str, ...] = ()
+        #: Held while something is said: nothing may come before the hello of a connection.
+        self._saying = threading.Lock()
         self._mirror = Mirror()
+        self._mirror.watch(())
+        self._mirror.listen(())
         self._news = threading.Condition()
         self._socket: ClientConnection | None = None
         self._paused = False
@@ -124,14 +131,15 @@ class StreamClient:
             proxy=None,
         ) as socket:
             with self._news:
-                self._socket, self._mirror.connected = socket, True
+                self._mirror.connected = True
                 # What this connection will say starts anew, with a snapshot.
                 self._mirror.forget()
-                hello = {"a": "hello", "v": list(self._keys), "rate": self._rate}
                 self.connects += 1
-            socket.send(json.dumps(hello))
-            if self._paused:
-                socket.send(json.dumps({"a": "pause"}))
+            with self._saying:
+                for message in self._wishes():
+                    socket.send(json.dumps(message))
+                with self._news:
+                    self._socket = socket
             while not self._ending.is_set():
                 try:
                     self._take(socket.recv(timeout=SILENCE_S))
@@ -150,6 +158,20 @@ class StreamClient:
 
     # -- wishes --------------------------------------------------------------------------------------------------
 
+    def _wishes(self) -> list[dict[str, Any]]:
+        """Everything that is wanted, as a desk that knows nothing of it must be told."""
+        with self._news:
+            said: list[dict[str, Any]] = [{"a": "hello", "v": list(self._keys), "rate": self._rate}]
+            if self._focus is not None:
+                said.append({"a": "focus", "v": list(self._focus)})
+            if self._books:
+                said.append({"a": "depth", "v": list(self._books)})
+            if self._topics:
+                said.append({"a": "topics", "v": list(self._topics)})
+            if self._paused:
+                said.append({"a": "pause"})
+            return said
+
     def subscribe(self, *keys: str | int) -> None:
         """Add instruments, by key or token; they stay after a reconnect."""
         with self._news:
@@ -163,6 +185,40 @@ class StreamClient:
                 self._keys.pop(key, None)
         self._say({"a": "unsubscribe", "v": list(keys)})
 
+    def focus(self, *keys: str | int) -> None:
+        """Of what is subscribed, have these at the full rate and all others once a second; no key: all of them so."""
+        with self._news:
+            self._focus = keys
+        self._say({"a": "focus", "v": list(keys)})
+
+    def unfocus(self) -> None:
+        """Have everything at the full rate again."""
+        with self._news:
+            self._focus = None
+        self._say(*self._wishes())
+
+    def watch_books(self, *keys: str | int) -> None:
+        """Have the order books of these subscribed instruments, at most 10, and no others; `depth` shows them.
+
+        Raises
+        ------
+        FrameError
+            If there were more.
+        """
+        if len(keys) > MAX_BOOKS:
+            raise FrameError(f"{len(keys)} books were wanted; one listener may have {MAX_BOOKS}")
+        with self._news:
+            self._books = keys
+            self._mirror.watch(keys)
+        self._say({"a": "depth", "v": list(keys)})
+
+    def listen(self, *topics: str) -> None:
+        """Hear of these topics, such as `overview`, and no others; `topic` shows what was said."""
+        with self._news:
+            self._topics = topics
+            self._mirror.listen(topics)
+        self._say({"a": "topics", "v": list(topics)})
+
     def pause(self) -> None:
         """Be sent nothing until `resume`; meanwhile every number grows old and blank."""
         self._paused = True
@@ -173,14 +229,17 @@ class StreamClient:
         self._paused = False
         self._say({"a": "resume"})
 
-    def _say(self, message: dict[str, Any]) -> None:
-        with self._news:
-            socket = self._socket
-        if socket is not None:
+    def _say(self, *messages: dict[str, Any]) -> None:
+        with self._saying:
+            with self._news:
+                socket = self._socket
+            if socket is None:
+                return  # the hello of the next connection says what is wanted
             try:
-                socket.send(json.dumps(message))
+                for message in messages:
+                    socket.send(json.dumps(message))
             except (OSError, WebSocketException):
-                pass  # lost just now: the hello of the next connection says what is wanted
+                pass  # lost just now: as above
 
     # -- questions -----------------------------------------------------------------------------------------------
 
@@ -213,6 +272,20 @@ class StreamClient:
             If it is not subscribed.
         """
         return self.ask(lambda mirror: mirror.quote(key_or_token, self._clock.monotonic()))
+
+    def depth(self, key_or_token: str | int) -> dict[str, Any]:
+        """Order book of one instrument that is watched: live, or empty with a `reason`.
+
+        Raises
+        ------
+        UnknownInstrument
+            If it is not subscribed.
+        """
+        return self.ask(lambda mirror: mirror.depth(key_or_token, self._clock.monotonic()))
+
+    def topic(self, name: str) -> dict[str, Any]:
+        """What was last said of a topic, as `message`; None with a `reason` when it may not be shown."""
+        return self.ask(lambda mirror: mirror.topic(name, self._clock.monotonic()))
 
     def feed_age(self) -> float:
         """Seconds since the feed has last proven alive, the way of its news to here included; infinite if unknown."""

@@ -1,7 +1,8 @@
 """What a listener of the stream knows: messages in, rows and verdicts out, no IO.
 
-State: the last welcome and state messages, the newest header and when it came, one RECORD row per instrument,
-the error and notice texts (the newest few).
+State: the last welcome and state messages, the newest header and when it came, one RECORD row per instrument, the
+newest book of each instrument that is watched, the newest message of each topic that is listened to, the error and
+notice texts (the newest few).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,10 @@ from tapedeck.relay.frames import (
 from tapedeck.sessions import PHASES
 
 KEPT_TEXTS = 20
+#: More topics than a desk has: whoever invents more is not remembered.
+KEPT_TOPICS = 20
+BOOK_TOTALS = ("total_buy_quantity", "total_sell_quantity", "oi_day_high", "oi_day_low")
+_NO_BOOK: dict[str, Any] = {"known": False, "buy": [], "sell": [], **dict.fromkeys(BOOK_TOTALS)}
 _RAW = np.dtype((np.void, RECORD.itemsize))
 
 
@@ -47,6 +53,11 @@ class Mirror:
         self.connected = False
         self.frames = 0
         self._tokens: dict[str | int, int] = {}
+        self._books: dict[int, dict[str, Any]] = {}
+        self._topics: dict[str, dict[str, Any]] = {}
+        #: What was asked for; None is whatever comes.
+        self._watched: frozenset[str | int] | None = None
+        self._listened: frozenset[str] | None = None
         self._table = np.zeros(0, RECORD)
         self._has_snapshot = False
 
@@ -54,6 +65,20 @@ class Mirror:
         """Drop every number: another epoch, a desk that started anew, or a lost connection."""
         self.header, self.arrived_at = None, -math.inf
         self._table, self._has_snapshot = np.zeros(0, RECORD), False
+        self._books, self._topics = {}, {}
+
+    def watch(self, items: Iterable[str | int]) -> None:
+        """Keep the books of these instruments and no others: one that is not sent any more would grow old unseen."""
+        self._watched = frozenset(items)
+        self._books = {token: book for token, book in self._books.items() if self._is_watched(token)}
+
+    def listen(self, names: Iterable[str]) -> None:
+        """Keep the messages of these topics and no others."""
+        self._listened = frozenset(names)
+        self._topics = {name: said for name, said in self._topics.items() if name in self._listened}
+
+    def _is_watched(self, token: int) -> bool:
+        return self._watched is None or any(self._tokens.get(item) == token for item in self._watched)
 
     def apply(self, message: str | bytes, now: float) -> Frame | dict[str, Any]:
         """Take in one message; what it was, decoded.
@@ -96,9 +121,13 @@ class Mirror:
                 self._welcome(said)
             elif kind == "state":
                 self.state, self.source = said, str(said["source"])
-            else:
+            elif kind == "depth":
+                self._take_book(said)
+            elif kind in ("error", "notice"):
                 self.texts.append(said)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            else:
+                self._take_topic(str(kind), said)
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise FrameError(f"stream message could not be read: {text[:80]!r}") from error
         return said
 
@@ -111,6 +140,21 @@ class Mirror:
             self.forget()
         self.source, self.unknown, self.instruments = str(said["source"]), list(said["unknown"]), instruments
         self._tokens = tokens | {token: token for token in tokens.values()}
+
+        self._books = {token: book for token, book in self._books.items() if token in self._tokens}
+
+    def _take_book(self, said: dict[str, Any]) -> None:
+        token = int(said["instrument_token"])
+        book = {"known": bool(said["known"])}
+        book |= {side: [(float(p), int(q), int(n)) for p, q, n in said[side]] for side in ("buy", "sell")}
+        book |= {name: None if said[name] is None else int(said[name]) for name in BOOK_TOTALS}
+        if token in self._tokens and self._is_watched(token):
+            self._books[token] = book
+
+    def _take_topic(self, name: str, said: dict[str, Any]) -> None:
+        wanted = self._listened is None or name in self._listened
+        if wanted and (name in self._topics or len(self._topics) < KEPT_TOPICS):
+            self._topics[name] = said
 
     # -- questions -----------------------------------------------------------------------------------------------
 
@@ -152,11 +196,7 @@ class Mirror:
         UnknownInstrument
             If it is not subscribed.
         """
-        token = self._tokens.get(key_or_token)
-        if token is None:
-            raise UnknownInstrument(
-                f"{key_or_token!r} is not subscribed on this stream; it has {len(self.instruments)}"
-            )
+        token = self._token(key_or_token)
         row = self.row(token)
         held = row is not None and bool(row["flags"] & HELD)
         reason = self._reason(row, held, now)
@@ -176,6 +216,49 @@ class Mirror:
             "feed_age_s": self.feed_age(now),
             **(numbers if not reason else blank | official),
         }
+
+    def _token(self, key_or_token: str | int) -> int:
+        token = self._tokens.get(key_or_token)
+        if token is None:
+            raise UnknownInstrument(
+                f"{key_or_token!r} is not subscribed on this stream; it has {len(self.instruments)}"
+            )
+        return token
+
+    def depth(self, key_or_token: str | int, now: float) -> dict[str, Any]:
+        """Order book of one instrument as a plain dict: live, or empty sides with a `reason`.
+
+        `buy` and `sell` are lists of (price, quantity, orders), best first; totals are None where absent.
+
+        Raises
+        ------
+        UnknownInstrument
+            If it is not subscribed.
+        """
+        token = self._token(key_or_token)
+        row, book = self.row(token), self._books.get(token)
+        reason = self._reason(row, row is not None and bool(row["flags"] & HELD), now)
+        if not reason and book is None:
+            reason = "no book yet" if self._is_watched(token) else "its book is not watched"
+        shown = book if book is not None and not reason else _NO_BOOK
+        if not reason and not shown["known"]:
+            reason = "the newest packet had no book"
+        head = {"instrument_token": token, "source": self.source, "fresh": not reason, "reason": reason}
+        return head | {name: list(value) if isinstance(value, list) else value for name, value in shown.items()}
+
+    def topic(self, name: str, now: float) -> dict[str, Any]:
+        """Newest message of a topic as `message`, with `fresh` and `reason`; None when it may not be shown.
+
+        Outside the session (the message says `held` false) it is of official prices and stays, marked.
+        """
+        said = self._topics.get(name)
+        held = said is None or bool(said.get("held", True))
+        reason = self.why_blank(now) if held else "outside the session"
+        if not reason and said is None:
+            heard = self._listened is None or name in self._listened
+            reason = "nothing heard yet" if heard else "it is not listened to"
+        shown = None if reason and held else said
+        return {"topic": name, "source": self.source, "fresh": not reason, "reason": reason, "message": shown}
 
     def _reason(self, row: np.void | None, held: bool, now: float) -> str:
         if row is not None and not held:
