@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import panel as pn
 import panel_material_ui as pmui
+from panel.io.resources import LOCAL_DIST
 from panel.viewable import Viewable
 
 from dashboards import theme
@@ -30,9 +31,20 @@ def build(desk: Desk) -> dict[str, Callable[[], Viewable]]:
 
 def _session(desk: Desk, page: Callable[[Desk], Viewable]) -> Callable[[], Viewable]:
     def session() -> Viewable:
+        _serve_styles_from_here()
         return shell(desk, page(desk))
 
     return session
+
+
+def _serve_styles_from_here() -> None:
+    """Let Panel's stylesheets come from this server also when the browser's websocket makes the session.
+
+    That happens when the page took so long to start that its session had been given up; Panel 1.9 would then name
+    its CDN (`Reactive._get_properties`).
+    """
+    if pn.state.curdoc is not None:
+        pn.state.curdoc.template_variables.setdefault("dist_url", LOCAL_DIST)
 
 
 def shell(desk: Desk, *content: Viewable) -> pmui.Page:

@@ -45,7 +45,7 @@ _BUTTONS = (
 
 def brand() -> pn.pane.HTML:
     """Name and sign at the left of the app bar."""
-    return _bar(f'<a class="brand" href="./">{LOGO}<span>Tapedeck</span></a>', stretch=False)
+    return _bar(f'<a class="brand" href="./">{LOGO}<h1>Tapedeck</h1></a>', stretch=False)
 
 
 def app_bar(tape: Mapping[str, str], segments: Mapping[str, str], *, source: str, simulated: bool) -> pn.pane.HTML:
@@ -81,7 +81,7 @@ def status_strip(segments: Mapping[str, str], *, source: str) -> pn.pane.HTML:
         f'<span>{escape(label)} <b data-td="segment-{escape(name)}"></b></span>' for name, label in segments.items()
     )
     return _bar(
-        f'<div class="strip" role="contentinfo" aria-label="Status">{counts}'
+        f'<div class="strip" role="group" aria-label="Status">{counts}'
         '<span class="source" title="where the numbers come from">source '
         f'<b data-td="source">{escape(source)}</b></span>'
         '<span class="saved" data-td="saved" role="status"></span>'

@@ -109,10 +109,9 @@ export function paintCell(element, entry, spec, page) {
   return text
 }
 
+// A new text node, not a new text in the old one: right-aligned text that grows would count as a layout shift.
 function writeText(element, text) {
-  const node = element.firstChild
-  if (node?.nodeType === 3 && node === element.lastChild) node.nodeValue = text
-  else element.textContent = text
+  element.textContent = text
   element.tapedeckText = text
   element.toggleAttribute("data-blank", text === BLANK)
 }

@@ -154,7 +154,8 @@ export class Detail {
       if (DIRECTED.has(name)) setData(element, "direction", direction)
     }
     for (const [name, element] of Object.entries(this.facts)) {
-      if (FACTS[name]) setText(element, shown.key ? FACTS[name](shown, this.page) : "")
+      const known = shown.key && (name === "name" || shown.row || shown.view.mode !== "loading")
+      if (FACTS[name]) setText(element, known ? FACTS[name](shown, this.page) : "")
     }
     setText(this.labels.oi_change, oiLabel(shown.day))
     this.flash(shown)
@@ -175,10 +176,10 @@ export class Detail {
     const places = {last: n.untraded ? NaN : place(n.last_price), average: place(n.average_traded_price)}
     for (const [name, at] of Object.entries(places)) {
       const mark = this.marks[name]
-      const left = Number.isFinite(at) ? `${at.toFixed(1)}%` : ""
-      if (mark.tapedeckLeft === left) continue
-      mark.style.left = mark.tapedeckLeft = left
-      mark.hidden = !left
+      const transform = Number.isFinite(at) ? `translateX(${at.toFixed(1)}%)` : ""
+      if (mark.tapedeckAt === transform) continue
+      mark.style.transform = mark.tapedeckAt = transform
+      mark.hidden = !transform
     }
     const label = Number.isFinite(places.last) ? `last price at ${Math.round(places.last)}% of the day's range` : "day's range not known"
     if (this.span.title === label) return

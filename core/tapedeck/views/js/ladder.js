@@ -8,7 +8,10 @@ import {setData, setText} from "./tiles.js"
 
 const SIDES = ["buy", "sell"]
 // Below this part of the scale the largest bar asks for a smaller one.
-const THIN = 0.4
+const THIN = 0.3
+
+// Characters of a price from which on it is written smaller.
+const LONG = 9
 
 // The next of 1, 2, 5, 10, 20, ... that is not below `largest`.
 export function scaleFor(largest) {
@@ -52,6 +55,7 @@ export class Ladder {
     this.scale = rescale(this.scale, largest)
     this.levels.forEach((cells, n) => SIDES.forEach((side) => this.level(cells[side], book?.[side][n], absent, tick)))
     for (const side of SIDES) this.sums(side, book?.[side], absent)
+    setData(this.element, "long", this.levels.some((level) => level.buy.price.tapedeckText?.length > LONG) ? "yes" : "")
     this.summary(book, why, none, tick)
     this.balance(totals, absent)
   }
@@ -85,7 +89,7 @@ export class Ladder {
       return setText(this.words.spread, empty)
     }
     const {spread, mid, bps} = spreadOf(bid, ask)
-    setText(this.words.spread, `spread ${price(spread, tick)} · ${fixed(bps, 1)} bps · mid ${midText(mid, tick)}`)
+    setText(this.words.spread, `spread ${price(spread, tick)} · ${fixed(bps, bps < 10 ? 2 : 1)} bps · mid ${midText(mid, tick)}`)
   }
 
   balance([buy, sell], absent) {

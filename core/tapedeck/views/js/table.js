@@ -76,7 +76,7 @@ export class Table {
     const holder = tabulator.rowManager.element
     // Added after Tabulator's own listener: its new rows are in the document by now.
     holder.addEventListener("scroll", () => { this.paintAll(); this.focusSoon() })
-    holder.setAttribute("aria-label", "Rows of the watchlist")
+    tabulator.element.setAttribute("aria-label", "Watchlist")
     tabulator.on("renderComplete", () => { this.paintAll(); this.focusSoon() })
     tabulator.on("rowMoved", () => this.keepOrder())
     tabulator.on("columnMoved", () => this.keepColumns())
