@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import threading
-import weakref
 
 import numpy as np
 import pytest
@@ -129,31 +126,6 @@ def test_garbage_over_the_wire_is_answered_and_harms_nobody():
             assert ws.close_code == 1009
         server.publish(7.0, 8.0)
         wait_until(lambda: other.header is not None and live_price(other, "NSE:S2") == 8.0)
-
-
-def test_closing_every_viewer_leaves_nothing_behind():
-    with served(20) as server:
-        server.publish(*range(20))
-        clients = [connect(server.url, keys(10, 1 + i % 3), rate=10) for i in range(10)]
-        for client in clients:
-            assert client.wait(lambda mirror: len(mirror.table) == 10)
-        listeners = server.on_loop(lambda: list(server.relay._listeners.values()))
-        watched = [weakref.ref(thing) for one in listeners for thing in (one, one.outlet, one.subscription)]
-        del listeners
-        assert len(server.wishes.held) == 10
-        threads = [thread for thread in threading.enumerate() if thread.name == "tapedeck-stream"]
-        for client in clients:
-            client.close()
-        wait_until(lambda: server.relay.client_count == 0)
-        assert server.wishes.held == {}
-        assert not any(thread.is_alive() for thread in threads)
-
-        def gone() -> bool:
-            gc.collect()
-            return all(ref() is None for ref in watched)
-
-        wait_until(gone)
-        assert len(server.relay._wishes.subscriptions) == 1, "only the empty one"
 
 
 def test_a_desk_that_closes_says_so():
