@@ -82,7 +82,7 @@ export class DayChart {
     const model = (name, properties) => new (Bokeh.Models.get(name))({syncable: false, ...properties})
     const plain = {axis_line_color: null, major_tick_line_color: null, minor_tick_line_color: null, major_label_standoff: 4}
     const format = (write) => Object.assign(model("BasicTickFormatter"), {doFormat: (ticks) => ticks.map(write)})
-    const hours = model("LinearAxis", {...plain, ticker: model("SingleIntervalTicker", {interval: HOUR_MS, num_minor_ticks: 0}), formatter: format(hourText)})
+    const hours = model("LinearAxis", {...plain, ticker: model("SingleIntervalTicker", {interval: HOUR_MS, num_minor_ticks: 0}), formatter: format((ms) => (ms > plot.x_range.start ? hourText(ms) : ""))})
     const prices = model("LinearAxis", {
       ...plain, ticker: model("BasicTicker", {desired_num_ticks: 3, num_minor_ticks: 0}), formatter: format((value) => this.priceText(value)),
     })
