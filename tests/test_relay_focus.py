@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tapedeck.instruments import Instruments
-from tapedeck.relay.frames import DELTA, HEARTBEAT, SNAPSHOT, parse_frame
+from tapedeck.relay.books import depth_message
+from tapedeck.relay.frames import DELTA, HEARTBEAT, SNAPSHOT
 from tests.relay_support import Stage, Viewer, price, shares, texts
 
 ALL = '{"a": "hello", "v": ["NSE:S1", "NSE:S2", "NSE:S3", "NSE:S4", "NSE:S5"], "rate": 10}'
@@ -181,6 +182,7 @@ steps = st.lists(
         st.tuples(st.just("publish"), st.lists(st.integers(0, 5), min_size=1, max_size=6)),
         st.tuples(st.just("beat"), st.integers(1, 7)),
         st.tuples(st.just("focus"), st.tuples(who, keys)),
+        st.tuples(st.just("depth"), st.tuples(who, keys)),
         st.tuples(st.just("stick"), who),
         st.tuples(st.just("free"), who),
         st.tuples(st.just("pause"), who),
@@ -211,7 +213,7 @@ def test_whatever_is_looked_at_nothing_is_lost_after_a_second(steps, rates):
             viewers[what].stuck = step == "stick"
         elif step in ("pause", "resume"):
             viewers[what].say(json.dumps({"a": step}))
-        elif step in ("focus", "subscribe", "unsubscribe"):
+        elif step in ("focus", "depth", "subscribe", "unsubscribe"):
             viewers[what[0]].say(json.dumps({"a": step, "v": [f"NSE:S{i}" for i in sorted(what[1])]}))
         elif step == "connect":
             stage.hub.connected()
@@ -228,4 +230,8 @@ def test_whatever_is_looked_at_nothing_is_lost_after_a_second(steps, rates):
         assert np.array_equal(viewer.mirror.table.view("V160"), held.view("V160"))
         assert viewer.mirror.header is not None
         assert viewer.mirror.header.epoch == stage.hub.epoch
-        assert {parse_frame(m).kind for m in viewer.messages if isinstance(m, bytes)} <= {0, 1, 2}
+        for book in viewer.listener.depth:
+            newest = json.loads(depth_message(board, book.slot, stage.hub.instruments))
+            kept = viewer.mirror._books[newest["instrument_token"]]
+            assert kept["known"] == newest["known"]
+            assert [list(level) for level in kept["buy"]] == newest["buy"]

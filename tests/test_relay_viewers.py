@@ -185,6 +185,18 @@ def test_who_talks_too_much_is_refused_and_in_the_end_cut_off():
     assert stage.wishes.held == {}
 
 
+def test_what_a_viewer_says_after_its_end_is_not_done():
+    stage = Stage(topics={"overview": Rumour()})
+    viewer = stage.viewer(HELLO)
+    stage.relay.leave(viewer.listener)
+    viewer.say(HELLO)
+    viewer.say('{"a": "topics", "v": ["overview"]}')
+    stage.beat()
+    assert stage.wishes.held == {}
+    assert stage.relay._topics.listeners("overview") == 0
+    assert viewer.messages == []
+
+
 def test_nobody_hears_anything_before_hello():
     stage = Stage()
     viewer = stage.viewer()

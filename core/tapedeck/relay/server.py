@@ -147,6 +147,8 @@ class Relay:
 
     def hear(self, listener: Listener, text: str | bytes) -> None:
         """Do what a viewer's message asks; whatever is wrong with it is answered, never raised."""
+        if listener.name not in self._listeners:
+            return  # cut off, while this was on its way: nobody would take back what it asks for
         try:
             if not listener.may_speak(self._clock.monotonic()):
                 raise FrameError("too many messages; wait a second")
