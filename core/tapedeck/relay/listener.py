@@ -138,6 +138,8 @@ class Listener:
         self.second = -1
         self.merged_to = 0
         self.beat = 0
+        #: Shifts its beats, so that not all of one rate are served in the same beat.
+        self.turn = 0
         self.said_hello = False
         self.paused = False
         self.owes_welcome = False
@@ -149,10 +151,8 @@ class Listener:
         self.drained = 0
         self.frame_at = now
         self.state_number = -1
-        self.conflated = 0
-        self.conflated_told = 0
-        self._allowance = MESSAGE_BURST
-        self._allowance_at = now
+        self.conflated = self.conflated_told = 0
+        self._allowance, self._allowance_at = MESSAGE_BURST, now
         self.refused_in_a_row = 0
 
     def may_speak(self, now: float) -> bool:
@@ -168,9 +168,9 @@ class Listener:
         return True
 
     def take_due(self, beat: int, beat_hz: int) -> bool:
-        """Whether one of the `rate` beats a second that all of that rate share has come since this was asked."""
-        before, self.beat = self.beat, beat
-        return beat * self.rate // beat_hz != before * self.rate // beat_hz
+        """Whether one of its `rate` beats a second has come since this was asked."""
+        before, self.beat = self.beat + self.turn, beat
+        return (beat + self.turn) * self.rate // beat_hz != before * self.rate // beat_hz
 
     def need(self, what: Needs) -> None:
         """It asked for something that is to be looked up before it is served again."""
