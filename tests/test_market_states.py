@@ -28,17 +28,25 @@ TILES = """() => [...__tapedeck.page.targets.values()].flatMap((target) =>
 MODES = f"() => ({TILES})().map((tile) => tile.dataset.mode)"
 
 
-def prepare(relay: FakeRelay) -> None:
-    """A whole market: overview, a book, day lines."""
-    relay.show_overview()
-    relay.show_book("NSE:INFY")
+@pytest.fixture
+def relay(relay: FakeRelay) -> FakeRelay:
+    """With what the desk knows of the day so far; one share has a gap."""
     for i, key in enumerate(relay.desk.by_key):
         start = float(relay.rows["close"][i])
-        prices = [round(start * (1 + ((i * 7 + n * 5) % 23 - 11) / 900), 2) for n in range(16)]
+        prices: list[float | None] = [round(start * (1 + ((i * 7 + n * 5) % 23 - 11) / 900), 2) for n in range(15)]
+        if key == "NSE:TCS":
+            prices[5:8] = [None] * 3
         relay.desk.days[key] = {
             "start_ms": relay.desk.open_ms, "end_ms": relay.desk.open_ms + 375 * 60_000, "prices": prices,
             "previous_oi": None, "previous_oi_date": None,
         }  # fmt: skip
+    return relay
+
+
+def prepare(relay: FakeRelay) -> None:
+    """A whole market: overview and a book."""
+    relay.show_overview()
+    relay.show_book("NSE:INFY")
 
 
 def loading(page: Page, relay: FakeRelay) -> None:

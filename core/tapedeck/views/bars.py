@@ -23,8 +23,8 @@ LOGO = (
 
 #: What the strip counts: status text, label, meaning, reserved width in characters.
 COUNTS = (
-    ("messages", "msgs/s", "frames a second from the exchange", 3),
-    ("ticks", "ticks/s", "ticks a second from the exchange", 5),
+    ("messages", "msgs/s", "frames a second from the exchange", 4),
+    ("ticks", "ticks/s", "ticks a second from the exchange", 7),
     ("frames", "frames/s", "frames a second from the desk to this page", 4),
     ("worst", "worst age", "longest silence of the feed within the last minute", 6),
     ("viewers", "viewers", "pages and programs that listen to this desk", 3),

@@ -77,6 +77,9 @@ export class Table {
     // Added after Tabulator's own listener: its new rows are in the document by now.
     holder.addEventListener("scroll", () => { this.paintAll(); this.focusSoon() })
     tabulator.element.setAttribute("aria-label", "Watchlist")
+    // What scrolls can have the focus, and a grid may hold nothing that can but groups of rows.
+    holder.setAttribute("role", "rowgroup")
+    holder.querySelector(".tabulator-table")?.setAttribute("role", "presentation")
     tabulator.on("renderComplete", () => { this.paintAll(); this.focusSoon() })
     tabulator.on("rowMoved", () => this.keepOrder())
     tabulator.on("columnMoved", () => this.keepColumns())
