@@ -131,7 +131,7 @@ class Relay:
             return None
         name = f"stream-{next(self._names)}"
         listener = Listener(name, outlet, self._wishes.nothing, self._clock.monotonic())
-        listener.beat = self._beat
+        listener.beat, listener.turn = self._beat, self.stats["viewers_total"] % self._beat_hz
         self._listeners[name] = listener
         self.stats["viewers_total"] += 1
         self.stats["viewers"] = len(self._listeners)
