@@ -262,6 +262,15 @@ def test_a_replay_is_framed_and_carries_its_clock(open_page: Open, relay: FakeRe
     assert shown(page, "[data-watermark]").startswith("REPLAY 10:0")
 
 
+@pytest.mark.browser
+def test_a_price_of_an_earlier_day_is_dated_and_makes_no_change(open_page: Open, relay: FakeRelay) -> None:
+    page = open_page()
+    select(page, TCS)
+    relay.publish(TCS, last_trade_time_ms=MARKET_MS - 3 * 24 * 60 * MINUTE)
+    await_text(page, '[data-field="age"]', "last trade 20 Nov")
+    assert (field(page, "last"), field(page, "change"), shown(page, "[data-pill]")) == ("1,639.00", "—", "")
+
+
 # -- another instrument -----------------------------------------------------------------------------------------------
 
 

@@ -39,7 +39,7 @@ PLAY = """async ([spec, script]) => {
   }
   const source = new Source(null, spec, page, model)
   for (const [what, value] of script) {
-    if (what === "select") { page.selected = value; page.market.byKey = new Map([[value, row]]) }
+    if (what === "select") { page.selected = value; page.market.byKey = new Map([[value, row], [spec.key, row]]) }
     else if (what === "price") row.values[F.last_price] = value
     else if (what === "field") row.values[F[value[0]]] = value[1]
     else if (what === "at") page.marketMs = value
@@ -161,6 +161,11 @@ def test_a_failure_is_tried_again_and_a_dead_desk_is_left_alone(play: Any) -> No
     assert len(play(*start, ["pass", 4], ["draw", None])["asked"]) == 1
     assert len(play(*start, ["dead", True], ["pass", 6], ["draw", None])["asked"]) == 1
     assert len(play(*start, ["pass", 6], ["draw", None])["asked"]) == 2
+
+
+def test_an_instrument_that_is_not_in_todays_list_has_no_day_to_ask_for(play: Any) -> None:
+    assert play(["select", "NSE:TCS"], ["draw", None], key="NSE:GONE")["asked"] == ["api/day?i=NSE%3AGONE&step=60"]
+    assert play(["draw", None], key="NSE:GONE")["asked"] == []
 
 
 def test_a_source_of_one_instrument_does_not_follow_the_selection(play: Any) -> None:

@@ -158,6 +158,7 @@ export class Detail {
       if (FACTS[name]) setText(element, known ? FACTS[name](shown, this.page) : "")
     }
     setText(this.labels.oi_change, oiLabel(shown.day))
+    setData(this.fields.last, "untraded", shown.n.untraded ? "yes" : "")
     this.flash(shown)
   }
 

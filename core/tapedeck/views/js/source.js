@@ -88,7 +88,8 @@ export class Source {
     if (key !== this.key) this.clear(key)
     if (!key) return
     const {mode} = page.market.view(key, page.verdict)
-    if (mode !== "loading" && !page.verdict.dead) this.ask()
+    // Of what is not in today's list the desk knows no day.
+    if (page.market.byKey.has(key) && !page.verdict.dead) this.ask()
     if (mode === "live" || mode === "late") this.follow(numbers(page.market.byKey.get(key), mode))
   }
 
