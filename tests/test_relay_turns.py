@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.relay_support import HELLO, Stage, Viewer
+from tests.relay_support import HELLO, Stage, Viewer, texts
 
 
 def beats_with_a_frame(stage: Stage, viewers: list[Viewer], beats: int) -> list[list[int]]:
@@ -37,3 +37,27 @@ def test_those_with_the_same_wishes_still_share_their_frames():
     before = stage.relay.stats["built"]
     beats_with_a_frame(stage, viewers, 50)
     assert stage.relay.stats["built"] - before <= 2 * 50
+
+
+def test_what_is_no_news_travels_with_the_next_frame():
+    stage = Stage()
+    viewer = stage.viewer(HELLO.replace("10}", "2}"))
+    stage.beat(10)
+    sends, states = viewer.sends, len(texts(viewer, "state"))
+    assert states
+    for beat in range(50):
+        stage.publish(float(beat))
+        stage.beat()
+    assert viewer.sends - sends == 10
+    assert len(texts(viewer, "state")) >= 5
+
+
+def test_news_for_all_comes_at_once_whoever_has_the_turn():
+    stage = Stage()
+    viewers = [stage.viewer(HELLO.replace("10}", "2}")) for _ in range(5)]
+    stage.beat(10)
+    for viewer in viewers:
+        viewer.take()
+    stage.hub.feed_status("STALE", "no heartbeat 6 s")
+    stage.beat()
+    assert [state["feed"]["state"] for viewer in viewers for state in texts(viewer, "state")] == ["STALE"] * 5

@@ -172,6 +172,11 @@ class Listener:
         before, self.beat = self.beat + self.turn, beat
         return (beat + self.turn) * self.rate // beat_hz != before * self.rate // beat_hz
 
+    def is_owed(self, heard_before: float) -> bool:
+        """Whether it gets something in a beat that is not one of its own, a sign of life among others."""
+        owed = self.owes_snapshot or self.owes_welcome or self.errors or self.topics
+        return bool(owed or self.paused or not self.said_hello or self.frame_at <= heard_before)
+
     def need(self, what: Needs) -> None:
         """It asked for something that is to be looked up before it is served again."""
         self.needs = max(self.needs, what)
