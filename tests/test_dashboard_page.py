@@ -333,21 +333,23 @@ def test_the_keyboard_filters_moves_and_explains(open_page: Open) -> None:
 def test_the_changed_cell_flashes_unless_motion_is_unwanted(open_page: Open, relay: FakeRelay) -> None:
     watch = """() => {
       window.flashed = []
-      const animate = Element.prototype.animate
-      Element.prototype.animate = function (frames, ms) {
-        flashed.push([this.getAttribute("tabulator-field"), frames[0].backgroundColor.replaceAll(" ", ""), ms])
-        return animate.call(this, frames, ms)
-      }
+      const look = {attributes: true, subtree: true, attributeFilter: ["data-flash"]}
+      new MutationObserver((changes) => {
+        for (const {target} of changes) {
+          if (target.dataset.flash) flashed.push([target.getAttribute("tabulator-field"), target.dataset.flash])
+          else flashed.push("over")
+        }
+      }).observe(__tapedeck.tables[0].tabulator.element, look)
     }"""
     page = open_page()
     page.evaluate(watch)
     relay.publish("NSE:INFY", last_price=1530.0)
-    flow(page, "() => flashed.length === 1")
-    assert page.evaluate("() => flashed") == [["last_price", "color-mix(insrgb,#3DBE8B15%,transparent)", 300]]
+    flow(page, "() => flashed.length === 2")
+    assert page.evaluate("() => flashed") == [["last_price", "up"], "over"]
     page.emulate_media(reduced_motion="reduce")
     relay.publish("NSE:INFY", last_price=1520.0)
     flow(page, SHOWS, ["NSE:INFY", "last_price", "1,520.00"])
-    assert page.evaluate("() => flashed.length") == 1
+    assert page.evaluate("() => flashed.length") == 2
 
 
 def test_the_light_theme_is_kept_over_a_reload(open_page: Open, relay: FakeRelay) -> None:

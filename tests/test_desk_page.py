@@ -149,3 +149,37 @@ def test_a_quiet_hour_at_sixty_times_the_speed_never_blanks_a_healthy_page(look,
         assert same_load(page)
     finally:
         desk.stop()
+
+
+def test_a_killed_desk_blanks_the_page_and_the_next_one_finds_it_as_it_was(look, tmp_path):
+    desk = start_desk("--sim", "--start", "2026-11-23T10:00:00", data=tmp_path)
+    again = None
+    try:
+        page = look(desk)
+        page.wait_for_function(LIVE)
+        page.keyboard.press("]")
+        page.wait_for_function("__tapedeck.page.list.name === 'Indices'")
+        page.keyboard.press("[")
+        page.wait_for_function(LIVE)
+        page.get_by_role("button", name="Dark or light").click()
+        page.evaluate("() => __tapedeck.page.select('NSE:TITAN')")
+        page.evaluate("() => __tapedeck.tables[0].tabulator.rowManager.element.scrollTo(0, 300)")
+        wait_until(lambda: desk.json("/api/workspace")["theme"] == "light")
+        port = desk.port
+        desk.signal(signal.SIGKILL)
+        page.wait_for_function("() => __tapedeck.state === 'blank'", timeout=6_000)
+        assert not digits_on_screen(page)
+        assert "desk not reachable" in page.evaluate("window.__tapedeck.reason")
+        again = start_desk("--sim", "--start", "2026-11-23T10:01:00", "--port", str(port), data=tmp_path)
+        page.wait_for_function(LIVE, timeout=10_000)
+        assert same_load(page)
+        kept = """() => [__tapedeck.page.selected, __tapedeck.tables[0].tabulator.rowManager.element.scrollTop,
+          __tapedeck.page.list.name, document.documentElement.dataset.scheme]"""
+        assert page.evaluate(kept) == ["NSE:TITAN", 300, "Watchlist", "light"]
+        page.keyboard.press("End")
+        page.keyboard.press("Delete")
+        wait_until(lambda: len(again.json("/api/workspace")["lists"][0]["keys"]) == 49)
+    finally:
+        desk.stop()
+        if again is not None:
+            again.stop()

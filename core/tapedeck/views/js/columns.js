@@ -22,7 +22,8 @@ export function derive(numbers, line) {
 // Tabulator's definitions of the columns: least widths that grow together, sorters that keep blanks last. Texts are
 // asked of the table whenever Tabulator makes a cell anew.
 export function definitions(specs, table) {
-  const hidden = ["_index", "key", "search"].map((field) => ({field, visible: false}))
+  // Frozen like the symbol they stand before: else Tabulator would freeze that at the right.
+  const hidden = ["_index", "key", "search"].map((field) => ({field, visible: false, frozen: true}))
   return [...hidden, ...specs.map((spec) => definition(spec, table))]
 }
 

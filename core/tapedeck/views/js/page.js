@@ -46,6 +46,8 @@ export class Page {
     this.lines = new Lines(this)
     this.marketNow = NaN
     this.overview = null
+    this.due = null
+    this.drawnAt = -Infinity
     this.applied = 0
     this.frames = 0
     this.snapshots = 0
@@ -76,7 +78,7 @@ export class Page {
       ...listeners,
     ]
     for (const [target, name, handler] of this.listeners) target.addEventListener(name, handler)
-    this.timer = setInterval(() => this.draw(), DRAW_MS)
+    this.timer = setInterval(() => { if (this.now() - this.drawnAt > DRAW_MS / 2) this.draw() }, DRAW_MS)
     this.view.model.document.on_event("connection_lost", () => { this.sessionLost = true; this.draw() })
     if (document.visibilityState === "hidden") this.stream.paused = true
     this.stream.open()
@@ -85,6 +87,7 @@ export class Page {
 
   stop() {
     clearInterval(this.timer)
+    cancelAnimationFrame(this.due)
     for (const [target, name, handler] of this.listeners ?? []) target.removeEventListener(name, handler)
     for (const target of this.targets.values()) target.part.stop?.()
     this.stream.close()
@@ -122,13 +125,13 @@ export class Page {
   opened() {
     this.market.connected = true
     this.workspace.save()
-    this.draw()
+    this.soon()
   }
 
   gone() {
     this.market.connected = false
     this.market.gap(this.now())
-    this.draw()
+    this.soon()
   }
 
   text(text) {
@@ -139,7 +142,7 @@ export class Page {
     else if (message.type === "overview") this.overview = message
     else if (message.type === "error") this.message = message.message
     this.tell(message.type, message)
-    this.draw()
+    this.soon()
   }
 
   welcome(message) {
@@ -169,14 +172,14 @@ export class Page {
 
   frame(buffer) {
     const result = this.market.frame(buffer, this.now())
-    if (!result) return this.draw()
+    if (!result) return this.soon()
     this.frames += 1
     if (result.snapshot) this.snapshots += 1
     if (result.restarted) this.forget()
     if (result.lost) this.stream.send({a: "snapshot"})
     this.applied += result.changed.length
     this.tell(result.snapshot ? "snapshot" : "frame", result.changed)
-    this.draw()
+    this.soon()
   }
 
   tell(type, message) {
@@ -191,7 +194,7 @@ export class Page {
     } else if (this.stream.paused) {
       this.stream.resume()
     }
-    this.draw()
+    this.soon()
   }
 
   // JSON of a route of the desk. An Error has the desk's reason as its message, `status` and `body`.
@@ -208,7 +211,15 @@ export class Page {
 
   // -- drawing ------------------------------------------------------------------------------------------------
 
+  // Draw once before the next paint, however many messages came. A hidden page has no next paint.
+  soon() {
+    if (document.visibilityState === "hidden") return this.draw()
+    this.due ??= requestAnimationFrame(() => this.draw())
+  }
+
   draw() {
+    cancelAnimationFrame(this.due)
+    this.due = null
     this.stream.watch(performance.now())
     this.findTargets()
     const now = this.now()

@@ -35,13 +35,20 @@ export class Table {
     this.pointerInside = false
     this.changeTimes = []
     this.flashing = true
+    this.flashed = []
     this.motion = window.matchMedia("(prefers-reduced-motion: reduce)")
     this.written = 0
     this.shownKeys = null
     this.visible = []
     this.wantedAt = 0
     this.selection = new Selection(this)
-    this.resize = new ResizeObserver(() => { this.showColumns(); this.focusSoon() })
+    // Read when it changes, not when something is drawn: reading it then would lay the page out twice.
+    this.width = view.el.clientWidth
+    this.resize = new ResizeObserver(() => {
+      this.width = view.el.clientWidth
+      this.showColumns()
+      this.focusSoon()
+    })
   }
 
   get market() {
@@ -136,13 +143,13 @@ export class Table {
   wantedColumns() {
     const chosen = this.page.workspace.document.columns
     if (chosen) return chosen.filter((field) => this.specs.has(field))
-    const width = this.view.el.clientWidth
-    return this.columns.filter((spec) => !spec.fixed && spec.from >= 0 && width >= spec.from).map((spec) => spec.field)
+    return this.columns.filter((spec) => !spec.fixed && spec.from >= 0 && this.width >= spec.from).map((spec) => spec.field)
   }
 
   showColumns() {
     const tabulator = this.view.tabulator
-    if (!tabulator?.initialized) return
+    // Without width the table is not shown: a narrow page shows another part.
+    if (!tabulator?.initialized || !this.width) return
     const wanted = this.wantedColumns()
     const signature = wanted.join()
     if (signature === this.columnsShown) return
@@ -217,6 +224,7 @@ export class Table {
     for (const entry of this.entries) changes += this.update(entry)
     this.paceFlashes(changes, now)
     this.paintAll()
+    this.endFlashes()
     this.resort(now)
     if (now - this.wantedAt > WANT_MS) {
       this.wantedAt = now
@@ -304,7 +312,27 @@ export class Table {
     const before = element.tapedeckText
     const text = paintCell(element, entry, spec, this.page)
     if (before !== text) cell.value = entry.row.data[spec.field]
-    if (spec.field === "last_price" && entry.flash && this.flashing) flash(element, entry.flash)
+    if (spec.field === "last_price" && entry.flash && this.flashing) this.flash(element, entry.flash)
+  }
+
+  // A tint that stands and goes, not one that fades: an animated background repaints sixty times a second.
+  flash(element, move) {
+    element.dataset.flash = move > 0 ? "up" : "down"
+    this.flashed.push(element)
+  }
+
+  // The cells that flash now stop together, unless one flashed again meanwhile.
+  endFlashes() {
+    const over = this.flashed
+    if (!over.length) return
+    this.flashed = []
+    for (const element of over) element.tapedeckFlash = (element.tapedeckFlash ?? 0) + 1
+    setTimeout(() => {
+      for (const element of over) {
+        element.tapedeckFlash -= 1
+        if (!element.tapedeckFlash) element.removeAttribute("data-flash")
+      }
+    }, FLASH_MS)
   }
 
   // Tabulator makes cells anew when it re-renders a row: its formatter asks here.
@@ -410,10 +438,4 @@ export class Table {
     this.resize.disconnect()
     clearTimeout(this.focusTimer)
   }
-}
-
-function flash(element, move) {
-  const style = getComputedStyle(element)
-  const tint = style.getPropertyValue(move > 0 ? "--td-flash-up" : "--td-flash-down")
-  element.animate([{backgroundColor: tint || "transparent"}, {backgroundColor: "transparent"}], FLASH_MS)
 }

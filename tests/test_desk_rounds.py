@@ -1,0 +1,58 @@
+"""Real browser pages that come and go on a real desk: nothing of them stays."""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from bokeh.document import Document
+from panel.viewable import Viewable
+from playwright.sync_api import Browser
+
+from tapedeck.relay.listener import Listener, Subscription
+from tapedeck.relay.server import StreamHandler
+from tapedeck.settings import parse_start
+from tests.inside import Inside
+from tests.support import wait_until
+
+pytest_plugins = ["tests.page_fixtures"]
+pytestmark = pytest.mark.browser
+ROUNDS, PAGES = 4, 5
+KINDS = (Document, Viewable, Listener, StreamHandler, Subscription)
+
+
+@pytest.fixture
+def inside(tmp_path, monkeypatch) -> Iterator[Inside]:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    running = Inside(tmp_path, sim_start=parse_start("2026-11-23T10:00:00"))
+    yield running
+    running.close()
+
+
+def alive() -> Counter[str]:
+    """How many of each kind there are after everything unreachable was collected."""
+    gc.collect()
+    return Counter(kind.__name__ for one in gc.get_objects() for kind in KINDS if isinstance(one, kind))
+
+
+def test_twenty_pages_opened_and_closed_in_rounds_leave_nothing(inside: Inside, browser: Browser) -> None:
+    desk, before, tasks = inside.desk, alive(), inside.tasks()
+    for _ in range(ROUNDS):
+        context = browser.new_context(viewport={"width": 1440, "height": 900})
+        context.set_default_timeout(60_000)
+        pages = [context.new_page() for _ in range(PAGES)]
+        for page in pages:
+            page.goto(inside.address + "/", wait_until="commit")
+        for page in pages:
+            page.wait_for_function("window.__tapedeck?.state === 'live' && window.__tapedeck.rows === 50")
+        assert desk.relay.client_count == PAGES
+        assert desk.socket.status.connections == 1
+        context.close()
+        wait_until(lambda: desk.relay.client_count == 0)
+        wait_until(lambda: not inside.serving.server.get_sessions(), timeout=30)
+        wait_until(lambda: desk.socket.status.subscribed == 0, timeout=30)
+        wait_until(lambda: not alive() - before, timeout=30, every=0.5)
+        wait_until(lambda: inside.tasks() == tasks)
+    assert desk.socket.status.connections == 1
