@@ -6,19 +6,14 @@ relay's websocket, also when the session itself has ended.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import panel as pn
 from panel.viewable import Viewable
 
-from tapedeck.schema import Instrument
 from tapedeck.views.bars import app_bar, brand, status_strip
 from tapedeck.views.relay_client import RelayClient
 from tapedeck.views.search_box import search_box
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 #: Frames a second that a page asks for.
 RATE_HZ = 4
@@ -32,10 +27,6 @@ SEGMENTS = {
 STRIP_SEGMENTS = ("NSE_EQ", "NFO", "CDS", "MCX")
 
 
-class _Instruments(Protocol):
-    def find(self, key_or_token: str | int) -> Instrument | None: ...
-
-
 class _Workspace(Protocol):
     def document(self) -> dict[str, Any]: ...
 
@@ -44,28 +35,11 @@ class Desk(Protocol):
     """What a page needs of a desk."""
 
     @property
-    def instruments(self) -> _Instruments: ...
-    @property
     def source(self) -> str: ...
     @property
     def simulated(self) -> bool: ...
     @property
     def workspace(self) -> _Workspace: ...
-    def watchlist(self) -> Sequence[str]: ...
-
-
-def find_instruments(desk: Desk, keys: Iterable[str]) -> list[Instrument]:
-    """The instruments of `keys` in their order.
-
-    One that the desk does not know (yet: the day's list may still be on its way) has its key and no more; the
-    page's relay client adds the rest when it is welcomed.
-    """
-    return [desk.instruments.find(key) or _named(key) for key in keys]
-
-
-def _named(key: str) -> Instrument:
-    exchange, _, tradingsymbol = key.partition(":")
-    return Instrument(0, tradingsymbol, exchange)
 
 
 def relay_client(desk: Desk) -> RelayClient:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, sync_playwright
 
 import tapedeck.views
 from tests.fake_relay import FakeDesk, FakeRelay, make_instruments
@@ -15,7 +15,7 @@ from tests.page_support import Served
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+    "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )  # fmt: skip
 JS = Path(tapedeck.views.__file__).parent / "js"
 
@@ -46,18 +46,17 @@ def served(relay: FakeRelay) -> Iterator[Served]:
 def open_page(browser: Browser, served: Served) -> Iterator[Callable[..., Page]]:
     """Opens the page and waits until it is live; at the end no console may have complained.
 
-    `clock=True` puts the page's time into the test's hands (`page.clock`). The network outside the desk is cut.
+    `clock=True` puts the page's time into the test's hands (`page.clock`). Nothing but this machine can be
+    reached, and nothing but the desk may be asked.
     `expect` names complaints that belong to the test, such as a websocket that is refused on purpose.
     """
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
     expected: list[str] = []
 
-    def cut(route: Route) -> None:
-        inside = route.request.url.startswith((served.url, "blob:", "data:"))
-        if not inside:
-            complaints.append(f"asked for {route.request.url}")
-        route.continue_() if inside else route.abort()
+    def outside(request: Request) -> None:
+        if not request.url.startswith((served.url, "blob:", "data:")):
+            complaints.append(f"asked for {request.url}")
 
     def open_(
         *,
@@ -71,7 +70,7 @@ def open_page(browser: Browser, served: Served) -> Iterator[Callable[..., Page]]
         context = browser.new_context(viewport={"width": width, "height": height})
         contexts.append(context)
         context.set_default_timeout(15_000)
-        context.route("**/*", cut)
+        context.on("request", outside)
         page = context.new_page()
         if clock:
             page.clock.install()

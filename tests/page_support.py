@@ -128,7 +128,7 @@ def flow(page: Page, condition: str, argument: Any = None) -> None:
 
 
 def settle(page: Page, predicate: Callable[[], Any], timeout: float = 15.0) -> None:
-    """Wait until `predicate` is true; meanwhile the browser's requests pass, whose gate is on this thread."""
+    """Wait until `predicate` is true; meanwhile the browser's events are heard, which this thread hands out."""
     clock = SystemClock()
     deadline = clock.monotonic() + timeout
     while not predicate():

@@ -45,7 +45,7 @@ def test_a_tab_shows_its_list_live_and_stands_in_the_address(open_page: Open, re
     page.get_by_role("tab", name="Banks").click()
     flow(page, SHOWN, ["NSE:SBIN", "NSE:NIFTY BANK"])
     flow(page, "() => __tapedeck.tables[0].byKey.get('NSE:NIFTY BANK')?.mode === 'live'")
-    assert cell(page, "NSE:NIFTY BANK", "last_price") == "54,321.00"
+    settle(page, lambda: cell(page, "NSE:NIFTY BANK", "last_price") == "54,321.00")
     flow(page, "() => location.search.includes('list=Banks')")
     page.reload()
     flow(page, "window.__tapedeck?.state === 'live' && __tapedeck.rows === 2")
@@ -88,19 +88,17 @@ def test_rows_are_removed_moved_and_brought_back(open_page: Open, relay: FakeRel
     page.locator(".tabulator-row", has_text="SBIN").hover()
     page.get_by_role("button", name="Move to the top: NSE:SBIN").click()
     flow(page, SHOWN, ["NSE:SBIN", "NSE:TCS", "NSE:INFY"])
-    assert cell(page, "NSE:INFY", "last_price") == "1,525.00"
+    flow(page, "() => __tapedeck.tables[0].byKey.get('NSE:INFY').mode === 'live'")
+    settle(page, lambda: cell(page, "NSE:INFY", "last_price") == "1,525.00")
 
 
 def test_a_row_is_dragged_to_its_new_place(open_page: Open, relay: FakeRelay) -> None:
     page = open_page()
+    flow(page, SHOWN, ["NSE:INFY", "NSE:TCS", "NSE:SBIN"])
     page.mouse.move(700, 20)
-    boxes = {
-        key: page.locator(".tabulator-row", has_text=key).locator("[tabulator-field=percent]").bounding_box()
-        for key in ("INFY", "SBIN")
-    }
-    start, end = boxes["INFY"], boxes["SBIN"]
-    assert start
-    assert end
+    box = """(key) => { const {row} = __tapedeck.tables[0].byKey.get(key)
+      return row.cells.find((c) => c.column.field === "percent").element.getBoundingClientRect().toJSON() }"""
+    start, end = page.evaluate(box, "NSE:INFY"), page.evaluate(box, "NSE:SBIN")
     page.mouse.move(start["x"] + 20, start["y"] + 10)
     page.mouse.down()
     # A row is taken up once the button has been held for a moment.

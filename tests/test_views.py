@@ -10,7 +10,7 @@ import pytest
 
 import tapedeck.views
 from dashboards import app
-from dashboards.live import TAPE, find_instruments, relay_client
+from dashboards.live import TAPE, relay_client
 from tapedeck import feed, sessions
 from tapedeck.relay import frames
 from tapedeck.views import style
@@ -97,12 +97,6 @@ def test_a_table_has_one_empty_row_per_instrument() -> None:
 
 def test_a_tag_names_its_kind() -> None:
     assert json.loads(target_tag("bar")[len(TAG) :]) == {"kind": "bar"}
-
-
-def test_an_instrument_the_desk_does_not_know_yet_still_has_its_row() -> None:
-    desk = FakeDesk(make_instruments(1))
-    found = find_instruments(desk, ["NSE:INFY", "NSE:M&M"])
-    assert [(i.key, i.instrument_token) for i in found] == [("NSE:INFY", 257), ("NSE:M&M", 0)]
 
 
 def test_a_page_knows_the_workspace_and_the_tape() -> None:

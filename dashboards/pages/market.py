@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from panel.viewable import Viewable
 
-from dashboards.live import Desk, find_instruments
+from dashboards.live import Desk
 from tapedeck.index_members import nifty50
 from tapedeck.views.detail import detail_panel
 from tapedeck.views.grid import market_grid
@@ -13,11 +13,11 @@ from tapedeck.views.live_table import live_table
 from tapedeck.views.overview_tiles import overview_tiles
 
 
-def page(desk: Desk) -> Viewable:
-    """The watchlists of `desk` with what belongs to them; the first list is there at once, the browser knows all."""
+def page(_desk: Desk) -> Viewable:
+    """The watchlists of the desk with what belongs to them. The browser makes the rows of whichever list it shows."""
     return market_grid(
         lists=list_bar(),
-        table=live_table(find_instruments(desk, desk.watchlist())),
+        table=live_table(()),
         context=detail_panel(),
         dock=overview_tiles(nifty50()),
     )

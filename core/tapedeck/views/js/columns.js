@@ -20,11 +20,13 @@ export function derive(numbers, line) {
 }
 
 // Tabulator's definitions of the columns: least widths that grow together, sorters that keep blanks last. Texts are
-// asked of the table whenever Tabulator makes a cell anew.
-export function definitions(specs, table) {
+// asked of the table whenever Tabulator makes a cell anew. `shown` are the fields to show, in order.
+export function definitions(specs, shown, table) {
   // Frozen like the symbol they stand before: else Tabulator would freeze that at the right.
   const hidden = ["_index", "key", "search"].map((field) => ({field, visible: false, frozen: true}))
-  return [...hidden, ...specs.map((spec) => definition(spec, table))]
+  const place = (spec) => (spec.fixed ? -1 : shown.includes(spec.field) ? shown.indexOf(spec.field) : specs.length)
+  const ordered = [...specs].sort((a, b) => place(a) - place(b))
+  return [...hidden, ...ordered.map((spec) => ({...definition(spec, table), visible: place(spec) < specs.length}))]
 }
 
 function definition(spec, table) {

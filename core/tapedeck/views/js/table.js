@@ -79,7 +79,12 @@ export class Table {
     tabulator.tapedeck = this
     // Panel tells Python of these; rows, order and filter are the browser's own here.
     for (const event of ["dataSorting", "dataFiltering", "rowClick", "rowSelectionChanged"]) tabulator.off(event)
-    tabulator.setColumns(definitions(this.columns, this))
+    // Built with its columns as they are to be: each change of a standing table lays the page out anew.
+    const wanted = this.wantedColumns()
+    this.columnsShown = wanted.join()
+    this.density = ""
+    this.applyDensity(tabulator)
+    tabulator.setColumns(definitions(this.columns, wanted, this))
     const holder = tabulator.rowManager.element
     // Added after Tabulator's own listener: its new rows are in the document by now.
     holder.addEventListener("scroll", () => { this.paintAll(); this.focusSoon() })
@@ -94,10 +99,6 @@ export class Table {
     tabulator.element.addEventListener("pointerenter", () => { this.pointerInside = true })
     tabulator.element.addEventListener("pointerleave", () => { this.pointerInside = false })
     this.selection.listen(tabulator)
-    this.density = ""
-    this.applyDensity(tabulator)
-    this.columnsShown = ""
-    this.showColumns()
     this.applySort(tabulator)
     if (this.page.ui.get("filter")) this.filter(this.page.ui.get("filter"))
     this.resize.observe(this.view.el)
@@ -153,33 +154,15 @@ export class Table {
     const wanted = this.wantedColumns()
     const signature = wanted.join()
     if (signature === this.columnsShown) return
-    const inOrder = this.columnsShown === "" && !this.page.workspace.document.columns
     this.columnsShown = signature
-    const shown = new Set(wanted)
-    for (const spec of this.columns) {
-      const column = tabulator.columnManager.findColumn(spec.field)
-      if (!column || spec.fixed || column.visible === shown.has(spec.field)) continue
-      column[column.visible ? "hide" : "show"](true)
-    }
-    if (!inOrder) this.orderColumns(tabulator, wanted)
-    tabulator.columnManager.redraw(true)
-    tabulator.rowManager.redraw(true)
+    const {scrollTop} = tabulator.rowManager.element
+    tabulator.setColumns(definitions(this.columns, wanted, this))
+    this.applySort(tabulator)
+    tabulator.rowManager.element.scrollTop = scrollTop
     this.paintAll()
   }
 
-  orderColumns(tabulator, wanted) {
-    const fixed = this.columns.filter((spec) => spec.fixed).map((spec) => spec.field)
-    const order = [...fixed, ...wanted]
-    this.ordering = true
-    for (let i = 1; i < order.length; i++) {
-      const at = tabulator.columnManager.columnsByIndex.filter((column) => order.includes(column.field)).map((column) => column.field)
-      if (at[i] !== order[i]) tabulator.moveColumn(order[i], order[i - 1], true)
-    }
-    this.ordering = false
-  }
-
   keepColumns() {
-    if (this.ordering) return
     const shown = this.tabulator.columnManager.columnsByIndex.filter((column) => column.visible && this.specs.has(column.field))
     const columns = shown.map((column) => column.field).filter((field) => !this.specs.get(field).fixed)
     this.columnsShown = columns.join()
