@@ -112,11 +112,15 @@ export function paintCell(element, entry, spec, page) {
   return text
 }
 
-// A new text node, not a new text in the old one: right-aligned text that grows would count as a layout shift.
+// Figures are of one width: a text as long as the one before goes into its node, the cheapest change there is. Any
+// other gets a new node: right-aligned text that grows in its old one counts as a layout shift.
 function writeText(element, text) {
-  element.textContent = text
+  const node = element.firstChild
+  if (node?.nodeType === 3 && node === element.lastChild && node.nodeValue.length === text.length) node.nodeValue = text
+  else element.textContent = text
   element.tapedeckText = text
   element.toggleAttribute("data-blank", text === BLANK)
+  element.toggleAttribute("data-wait", text === "")
 }
 
 // A track from the day's low to its high: a mark where the last price is, a notch where the day opened.
@@ -128,6 +132,7 @@ function paintRange(element, entry, text) {
   if (element.tapedeckText === state) return
   element.tapedeckText = state
   element.toggleAttribute("data-blank", state === BLANK)
+  element.toggleAttribute("data-wait", state === "")
   if (!shown) {
     element.textContent = state
     return

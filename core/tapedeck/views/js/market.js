@@ -147,12 +147,13 @@ export class Market {
   records(frame, snapshot) {
     const changed = []
     const seen = snapshot ? new Set() : null
-    eachRecord(frame, (token, flags, phase, values) => {
+    eachRecord(frame, (token, flags, phase, numbers, at) => {
       const row = this.rows.get(token)
       if (!row) return
       row.flags = flags
       row.phase = PHASES[phase] ?? "CLOSED"
-      row.values = values.slice()
+      row.values ??= new Float64Array(FIELDS.length)
+      for (let i = 0; i < FIELDS.length; i++) row.values[i] = numbers[at + i]
       row.version += 1
       seen?.add(token)
       changed.push(row)

@@ -327,6 +327,7 @@ export class Table {
     const text = cellText(entry, spec, this.page)
     inner.element.tapedeckText = text
     inner.element.toggleAttribute("data-blank", text === "—")
+    inner.element.toggleAttribute("data-wait", text === "")
     if (spec.kind === "change" || spec.kind === "percent") setData(inner.element, "direction", directionOf(text))
     return text
   }
