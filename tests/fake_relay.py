@@ -108,6 +108,7 @@ class FakeRelay:
             "cpu_pct": 3.2,
         }  # fmt: skip
         self.beating, self.refusing = True, False
+        self.run = "run-1"
         self.listeners: list[StreamHandler] = []
         self.received: list[dict[str, Any]] = []
         self.loop: IOLoop | None = None
@@ -190,7 +191,7 @@ class FakeRelay:
     def welcome(self, keys: list[str]) -> dict[str, Any]:
         known = [self.desk.by_key[key] for key in keys if key in self.desk.by_key]
         return {
-            "type": "welcome", "version": 1, "epoch": self.epoch, "source": self.desk.source,
+            "type": "welcome", "version": 1, "run": self.run, "epoch": self.epoch, "source": self.desk.source,
             "simulated": self.desk.simulated, "fields": list(FIELDS), "record_size": RECORD.itemsize,
             "instruments": [
                 {"instrument_token": i.instrument_token, "key": i.key, "name": i.name, "tick_size": i.tick_size,

@@ -198,7 +198,8 @@ def test_the_page_outlives_its_session_and_the_server(open_page: Open, served: S
     served.stop()
     flow(page, "() => __tapedeck.sessionLost")
     again = FakeRelay(FakeDesk(make_instruments()))
-    again.epoch, again.rows["last_price"][0] = 2.0, 1600.0
+    # A desk that was started anew counts its epochs and frames from the beginning, as the one before did.
+    again.run, again.rows["last_price"][0] = "run-2", 1600.0
     revived = Served(again, port=port)
     try:
         flow(page, SHOWS, ["NSE:INFY", "last_price", "1,600.00"])

@@ -197,6 +197,18 @@ def test_a_strike_without_a_trade_for_ten_minutes_stays_shown_with_its_age(open_
     assert digits_on_screen(page) == ""
 
 
+def test_a_part_that_fails_is_blank_and_the_others_go_on(open_page: Open, relay: FakeRelay) -> None:
+    page = open_page(expect=("the part detail failed",))
+    live(page, relay)
+    page.evaluate("() => { __tapedeck.page.parts('detail')[0].draw = () => { throw new Error('broken') } }")
+    flow(page, "() => __tapedeck.page.failures > 0")
+    relay.publish("NSE:INFY", last_price=1533.0)
+    flow(page, "() => __tapedeck.tables[0].byKey.get('NSE:INFY').numbers.last_price === 1533")
+    detail = page.evaluate_handle("() => __tapedeck.page.parts('detail')[0].view.el")
+    assert detail.get_property("dataset").get_property("failed").json_value() == "this part of the page failed: reload"
+    assert not page.get_by_role("region", name="Order book").is_visible()
+
+
 def test_a_narrow_page_shows_one_part_at_a_time(open_page: Open, relay: FakeRelay) -> None:
     page = open_page(width=900, height=800)
     prepare(relay)

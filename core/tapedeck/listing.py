@@ -71,6 +71,7 @@ class Listing:
             return False
         # The first search builds an index: a tenth of a second that no viewer should wait for.
         instruments.search("nifty", limit=1)
+        instruments.names()  # the contracts by underlying, for the same reason
         self.instruments, self.day, self.problem, self.warning = instruments, day, "", late
         log.info("%s instruments of %s", len(instruments), day)
         return True

@@ -20,12 +20,16 @@ _INSTRUMENT = (
 )  # fmt: skip
 
 
-def welcome(feed: FeedView, epoch: int, instruments: str, unknown: list[str | int]) -> str:
-    """What the following records are about. `instruments` are texts made by `instrument`, joined."""
+def welcome(feed: FeedView, run: str, epoch: int, instruments: str, unknown: list[str | int]) -> str:
+    """What the following records are about. `instruments` are texts made by `instrument`, joined.
+
+    `run` is of this desk's run alone: another one begins with the same epoch.
+    """
     head = _json(
         {
             "type": "welcome",
             "version": VERSION,
+            "run": run,
             "epoch": epoch,
             "source": feed.source,
             "simulated": feed.simulated,

@@ -52,6 +52,7 @@ class Mirror:
         self.arrived_at = -math.inf
         self.connected = False
         self.frames = 0
+        self._run = ""
         self._tokens: dict[str | int, int] = {}
         self._books: dict[int, dict[str, Any]] = {}
         self._topics: dict[str, dict[str, Any]] = {}
@@ -136,8 +137,10 @@ class Mirror:
             raise FrameError(f"the desk speaks stream version {said['version']}; this program reads version {VERSION}")
         instruments = {one["key"]: one for one in said["instruments"]}
         tokens: dict[str | int, int] = {key: int(one["instrument_token"]) for key, one in instruments.items()}
-        if self.header is not None and said["epoch"] != self.header.epoch:
+        another = self._run not in ("", said["run"])
+        if another or (self.header is not None and said["epoch"] != self.header.epoch):
             self.forget()
+        self._run = str(said["run"])
         self.source, self.unknown, self.instruments = str(said["source"]), list(said["unknown"]), instruments
         self._tokens = tokens | {token: token for token in tokens.values()}
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -70,6 +71,7 @@ class Relay:
         self._wishes = WishBook(hub, upstream, self._board, self._topics)
         self._listeners: dict[str, Listener] = {}
         self._names = itertools.count(1)
+        self._run = secrets.token_hex(8)
         self._sequence = 0
         self._beat = 0
         self._round: Iterator[None] | None = None
@@ -230,7 +232,12 @@ class Relay:
         """Look up what viewers have asked for since the last beat."""
         for listener in list(self._listeners.values()):
             if listener.needs:
-                yield from self._wishes.settle(listener)
+                try:
+                    yield from self._wishes.settle(listener)
+                except Exception:
+                    log.exception("the wishes of viewer %s could not be looked up", listener.name)
+                    self.stats["failed"] += 1
+                    self._cut_off(listener, "its wishes could not be looked up")
                 yield
 
     def _serve_all(self, beat: Beat) -> Iterator[None]:
@@ -341,7 +348,7 @@ class Relay:
             listener.owes_welcome = False
             tokens = self._board.take(listener.subscription.slots)["instrument_token"].tolist()
             names = self._wishes.names.joined(tokens)
-            out.append(Packet(messages.welcome(feed, self._board.epoch, names, listener.unknown)))
+            out.append(Packet(messages.welcome(feed, self._run, self._board.epoch, names, listener.unknown)))
         if listener.conflated > listener.conflated_told:
             told = listener.conflated_told
             out.append(Packet(messages.notice(listener.conflated - told, listener.conflated)))

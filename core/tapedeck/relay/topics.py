@@ -5,6 +5,7 @@ State of `Topics`, per topic: who listens, the newest text and its number, when 
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Mapping
 from typing import Protocol
@@ -12,6 +13,9 @@ from typing import Protocol
 from tapedeck.errors import FrameError
 from tapedeck.relay.board import Board
 from tapedeck.relay.wire import Packet
+
+#: Sent in place of a topic that could not be made.
+FAILED = "this could not be worked out; the log of the desk says why"
 
 log = logging.getLogger("tapedeck.relay")
 
@@ -113,9 +117,15 @@ class Topics:
             if not kept.failing:
                 log.exception("topic %s could not be made; tried again every %g s", name, kept.topic.period_s)
             kept.failing = True
+            # What was said before may not be true any more, and a reader could not tell.
+            self._say(kept, json.dumps({"type": name, "problem": FAILED}))
             return
         kept.failing = False
         self.built += 1
+        self._say(kept, text)
+
+    @staticmethod
+    def _say(kept: _Kept, text: str) -> None:
         if text != kept.packet.content:
             kept.packet = Packet(text)
             kept.number += 1

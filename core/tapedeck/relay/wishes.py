@@ -129,16 +129,25 @@ class WishBook:
         resolved = {item: self._token(item) for item in asked}
         tokens = frozenset(token for token in resolved.values() if token is not None)
         added, removed = tokens - listener.tokens, listener.tokens - tokens
-        if added:
-            self._upstream.subscribe(listener.name, sorted(added), "full")
-        if removed:
-            self._upstream.release(listener.name, sorted(removed))
+        self._exchange(listener.name, added, removed)
         listener.asked, listener.tokens = asked, tokens
         listener.unknown = [item for item, token in resolved.items() if token is None]
         listener.said_hello = listener.owes_welcome = True
         listener.need(Needs.SLOTS)
         listener.needs = Needs.SLOTS  # names were looked up just now
         listener.owe_snapshot()
+
+    def _exchange(self, name: str, added: frozenset[int], removed: frozenset[int]) -> None:
+        """Let go first: near the limit another list fits only in the room of the one before."""
+        if removed:
+            self._upstream.release(name, sorted(removed))
+        try:
+            if added:
+                self._upstream.subscribe(name, sorted(added), "full")
+        except TapedeckError:
+            if removed:
+                self._upstream.subscribe(name, sorted(removed), "full")
+            raise
 
     # -- looking up ----------------------------------------------------------------------------------------------
 

@@ -59,7 +59,7 @@ def app_bar(tape: Mapping[str, str], segments: Mapping[str, str], *, source: str
         f'<div class="right"><span class="badge simulated" data-td="simulated"{on} title="{escape(source)}">'
         "<span>SIMULATED</span></span>"
         '<span class="badge replay" data-td="replay"><span>REPLAY</span></span>'
-        '<button class="badge phase" data-act="phases" aria-expanded="false" aria-haspopup="true">'
+        '<button class="badge phase" data-opens-phases aria-expanded="false">'
         '<span data-td="phase">—</span><span data-td="phase-next"></span><span data-td="phase-left"></span></button>'
         '<span class="badge feed"><i></i><span data-td="feed">CONNECTING</span>'
         '<span data-td="feed-age"></span></span>'

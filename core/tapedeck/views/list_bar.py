@@ -36,7 +36,7 @@ def list_bar(columns: Sequence[LiveColumn] = WATCHLIST) -> pn.pane.HTML:
     html = (
         '<div class="lists"><div class="tabs" data-tabs role="tablist" aria-label="Watchlists"></div>'
         '<button class="plus" data-list-act="create" title="New list" aria-label="New list">+</button>'
-        '<button class="plus" data-menu-button title="List: rename, paste, import, export" '
+        '<button class="plus" data-menu-button aria-expanded="false" title="List: rename, paste, import, export" '
         'aria-label="List menu">⋯</button>'
         f'<div class="menu" data-menu popover>{items}<input type="file" accept=".csv,.tsv,.txt,text/csv" hidden '
         'tabindex="-1" aria-label="CSV file"></div>'

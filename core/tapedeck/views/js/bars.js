@@ -3,7 +3,7 @@
 import {BLANK, change, clockText, countdown, dayText, directionOf, percent, price, quantity, whole, yyyymmddText} from "./format.js"
 import {F} from "./wire.js"
 import {numbers} from "./market.js"
-import {setData, setText} from "./tiles.js"
+import {setData, setText, toggles} from "./tiles.js"
 
 const WRITERS = {
   last_price: (n, row) => price(n.last_price, row?.tick),
@@ -19,6 +19,8 @@ export class Bars {
     this.tiles = [...this.root.querySelectorAll("[data-key]")]
     this.texts = [...this.root.querySelectorAll("[data-td]")]
     for (const button of this.root.querySelectorAll("[data-act]")) button.addEventListener("click", () => this.act(button))
+    const [phases, panel] = [this.root.querySelector("[data-opens-phases]"), this.root.querySelector("[data-phases]")]
+    if (phases) toggles(phases, panel, () => this.placePhases(phases, panel))
     for (const tile of this.tiles) tile.addEventListener("click", () => page.select(tile.dataset.key))
   }
 
@@ -30,19 +32,15 @@ export class Bars {
       density: () => shell.cycleDensity(),
       palette: () => shell.togglePalette(),
       reload: () => location.reload(),
-      phases: () => this.togglePhases(button),
     }
     acts[button.dataset.act]?.()
   }
 
   // Every segment's phase and countdown, below the badge, in the top layer: nothing of the page cuts it off.
-  togglePhases(button) {
+  placePhases(button, panel) {
     const box = button.getBoundingClientRect()
-    const panel = this.root.querySelector("[data-phases]")
-    panel.togglePopover()
     panel.style.top = `${Math.round(box.bottom + 4)}px`
     panel.style.left = `${Math.round(Math.max(8, Math.min(box.left, window.innerWidth - panel.offsetWidth - 8)))}px`
-    button.setAttribute("aria-expanded", String(panel.matches(":popover-open")))
     this.draw()
   }
 

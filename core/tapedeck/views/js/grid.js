@@ -40,7 +40,7 @@ export class Grid {
 
   draw() {
     const {context, dock, dock_height: height} = this.layout
-    const tab = this.page.ui.get("tab") || "watch"
+    const tab = TABS.includes(this.page.ui.get("tab")) ? this.page.ui.get("tab") : "watch"
     const signature = [context, dock, height, tab].join()
     if (!this.wired) this.wire()
     if (signature === this.shown) return

@@ -17,6 +17,8 @@ export class Lines {
     this.byKey = new Map()
     this.wanted = new Map()
     this.asking = false
+    // How much the desk has still to fetch, as it said last.
+    this.waiting = 0
     this.notBefore = 0
     this.inks = null
   }
@@ -67,9 +69,11 @@ export class Lines {
     const epoch = this.page.market.epoch
     const said = await this.page.ask(`api/day?${query}`)
     if (this.page.market.epoch !== epoch) return
+    this.waiting = said.waiting ?? 0
     for (const [key, day] of Object.entries(said.days ?? {})) {
       // The desk may still be fetching what it missed: asked again soon.
-      const at = this.page.now() - (said.waiting > 0 && day.prices.includes(null) ? REFRESH_MS - RETRY_MS : 0)
+      const partial = day.prices.includes(null) || day.previous_oi === null
+      const at = this.page.now() - (this.waiting && partial ? REFRESH_MS - RETRY_MS : 0)
       this.byKey.set(key, {...day, step_ms: said.step_s * 1000, at})
     }
   }

@@ -3,11 +3,13 @@
 //
 // State: the signature of what is drawn. Dialogs are made once, in the page's top layer.
 
-import {setData, setText} from "./tiles.js"
+import {setData, setText, toggles} from "./tiles.js"
 import {chooseColumns, nameDialog, pasteDialog} from "./dialogs.js"
+import {plainCell} from "./selection.js"
 import {parseKeys} from "./symbols.js"
 
 const MOST_KEYS = 1000
+const MOST_KEYS_IN_ALL = 3000
 const NAME_LONGEST = 40
 
 export class Lists {
@@ -36,7 +38,7 @@ export class Lists {
         this.act(button.dataset.listAct)
       })
     }
-    $("[data-menu-button]").addEventListener("click", () => this.openMenu())
+    toggles($("[data-menu-button]"), $("[data-menu]"), () => this.placeMenu())
     $("[data-clear-sort]").addEventListener("click", () => {
       this.page.tables().forEach((table) => table.clearSort())
       this.page.ui.set({sort: ""})
@@ -44,14 +46,13 @@ export class Lists {
     $("input[type=file]").addEventListener("change", (event) => this.importFile(event.target))
   }
 
-  openMenu() {
+  placeMenu() {
     const button = this.root.querySelector("[data-menu-button]")
     const menu = this.root.querySelector("[data-menu]")
-    menu.togglePopover()
     const box = button.getBoundingClientRect()
     menu.style.left = `${Math.round(Math.min(box.left, window.innerWidth - 232))}px`
     menu.style.top = `${Math.round(box.bottom + 2)}px`
-    if (menu.matches(":popover-open")) menu.querySelector("button").focus()
+    menu.querySelector("button").focus()
   }
 
   act(name) {
@@ -101,6 +102,7 @@ export class Lists {
   nameProblem(name, except = "") {
     const {lists} = this.page.workspace
     if (!name.trim()) return "a list needs a name"
+    if (/\p{C}/u.test(name)) return "a name has printable characters only"
     if (name.length > NAME_LONGEST) return `a name has at most ${NAME_LONGEST} characters`
     const taken = lists.some((one) => one.name.toLowerCase() === name.trim().toLowerCase() && one.name !== except)
     return taken ? `there is a list ${name.trim()} already` : ""
@@ -159,13 +161,25 @@ export class Lists {
   change(keys, words) {
     const {name, keys: before} = this.current
     this.page.workspace.changeList(name, keys)
-    if (words) this.page.shell?.say(words, {undo: () => this.page.workspace.changeList(name, before)})
+    if (words) this.page.shell?.say(words, {undo: () => this.undo(name, before, keys)})
+  }
+
+  // Take back one change; what was added or removed since then stays so.
+  undo(name, before, after) {
+    const list = this.page.workspace.lists.find((one) => one.name === name)
+    if (!list) return this.page.shell?.say(`there is no list ${name} any more`)
+    const gone = new Set(before.filter((key) => !after.includes(key)))
+    const added = new Set(after.filter((key) => !before.includes(key)))
+    const keys = list.keys.filter((key) => !added.has(key))
+    before.forEach((key, at) => { if (gone.has(key) && !keys.includes(key)) keys.splice(Math.min(at, keys.length), 0, key) })
+    this.page.workspace.changeList(name, keys)
   }
 
   add(keys) {
     const {keys: have, name} = this.current
     const fresh = keys.filter((key) => !have.includes(key))
-    const room = MOST_KEYS - have.length
+    const all = this.page.workspace.lists.reduce((sum, one) => sum + one.keys.length, 0)
+    const room = Math.min(MOST_KEYS - have.length, MOST_KEYS_IN_ALL - all)
     if (fresh.length > room) return this.page.shell?.say(`${name} has room for ${room} more; ${fresh.length} were given`)
     if (fresh.length) this.change([...have, ...fresh], `${fresh.length} added to ${name}`)
     else this.page.shell?.say(`all of them are in ${name} already`)
@@ -270,8 +284,7 @@ function listTab({name, keys}, active) {
   return tab
 }
 
-// A cell that a spreadsheet cannot take for a formula.
 const csvCell = (value) => {
-  const text = /^[=+@\t]|^-(?![\d.])/.test(value) ? `'${value}` : value
-  return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
+  const text = plainCell(value)
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
 }

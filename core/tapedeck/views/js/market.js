@@ -24,6 +24,9 @@ export class Market {
     this.startedAt = now
     this.connected = false
     this.problem = ""
+    // Why the desk does not give what this page asked for; "" when it does.
+    this.refusal = ""
+    this.run = undefined
     this.source = ""
     this.simulated = false
     this.replay = false
@@ -54,8 +57,16 @@ export class Market {
     this.gapSince = null
   }
 
+  // Whether a welcome is of another desk, run or source than everything before.
+  isAnother(message) {
+    if (!this.welcomed) return false
+    return message.run !== this.run || message.source !== this.source || (this.epoch !== null && message.epoch !== this.epoch)
+  }
+
   welcome(message) {
-    if (this.epoch !== null && message.epoch !== this.epoch) this.drop()
+    if (this.isAnother(message)) this.drop()
+    this.run = message.run
+    this.refusal = ""
     this.epoch = message.epoch
     this.source = message.source
     this.simulated = !!message.simulated
@@ -64,7 +75,9 @@ export class Market {
     const kept = new Map()
     for (const instrument of message.instruments) {
       const token = instrument.instrument_token
-      const row = this.rows.get(token) ?? {token, flags: 0, phase: "CLOSED", values: null, version: 0}
+      const known = this.rows.get(token)
+      // The exchanges give the tokens of expired contracts to others: their numbers are not this one's.
+      const row = known?.instrument.key === instrument.key ? known : {token, flags: 0, phase: "CLOSED", values: null, version: 0}
       row.instrument = instrument
       row.tick = instrument.tick_size
       kept.set(token, row)
@@ -212,6 +225,7 @@ export class Market {
     const row = this.byKey.get(key)
     if (verdict.state === "loading") return {mode: "loading", reason: verdict.reason}
     if (verdict.dead) return {mode: "blank", reason: verdict.reason}
+    if (!row && this.refusal) return {mode: "blank", reason: this.refusal}
     if (!row && this.awaiting) return {mode: "loading", reason: "subscribing"}
     if (!row) return {mode: "blank", reason: this.unknown?.has(key) ? "not in today's instrument list" : "not subscribed yet"}
     if (!row.values) return {mode: "blank", reason: verdict.reason || "waiting for the first tick"}

@@ -10,6 +10,7 @@ import {Stream} from "./stream.js"
 import {Ui} from "./ui.js"
 import {Workspace} from "./workspace.js"
 import {Lines} from "./lines.js"
+import {yyyymmddOf} from "./format.js"
 
 const TAG = "tapedeck:"
 const DRAW_MS = 250
@@ -51,6 +52,8 @@ export class Page {
     this.applied = 0
     this.frames = 0
     this.snapshots = 0
+    this.failures = 0
+    this.day = undefined
     this.sessionLost = false
     this.message = ""
     this.saveProblem = ""
@@ -58,7 +61,7 @@ export class Page {
     this.ui = new Ui(location.href)
     this.workspace = new Workspace(model.workspace, (path, options) => this.ask(path, options), (problem) => {
       this.saveProblem = problem
-      this.draw()
+      this.soon()
     })
     this.ui.on(() => { this.subscribe(); this.draw() })
     this.workspace.on(() => { this.subscribe(); this.draw() })
@@ -140,13 +143,20 @@ export class Page {
     else if (message.type === "state") this.state(message)
     else if (message.type === "depth") this.depths.set(message.instrument_token, message)
     else if (message.type === "overview") this.overview = message
-    else if (message.type === "error") this.message = message.message
+    else if (message.type === "error") this.refused(message)
     this.tell(message.type, message)
     this.soon()
   }
 
+  // Whatever was refused is said again a little later: a wish may have come too soon, or there is room by then.
+  refused(message) {
+    this.message = message.message
+    this.market.refusal = message.message
+    this.stream.refused()
+  }
+
   welcome(message) {
-    if (this.market.epoch !== null && message.epoch !== this.market.epoch) this.forget()
+    if (this.market.isAnother(message)) this.forget()
     this.market.welcome(message)
     this.stream.welcomed()
     if (!this.selected) this.selectFirst()
@@ -176,14 +186,34 @@ export class Page {
     this.frames += 1
     if (result.snapshot) this.snapshots += 1
     if (result.restarted) this.forget()
-    if (result.lost) this.stream.send({a: "snapshot"})
+    // Names come with a welcome; rows that were forgotten need theirs again.
+    if (result.restarted) this.stream.hello()
+    else if (result.lost) this.stream.send({a: "snapshot"})
     this.applied += result.changed.length
     this.tell(result.snapshot ? "snapshot" : "frame", result.changed)
     this.soon()
   }
 
   tell(type, message) {
-    for (const {part} of this.targets.values()) part.heard?.(type, message)
+    for (const target of this.targets.values()) this.guarded(target, () => target.part.heard?.(type, message))
+  }
+
+  // A part that fails is blank and says so; the others go on. Old numbers would look like live ones.
+  guarded(target, action) {
+    try {
+      action()
+      if (target.failed) this.mend(target)
+    } catch (error) {
+      if (!target.failed) console.error(`the part ${target.kind} failed`, error)
+      target.failed = true
+      this.failures += 1
+      target.view?.el?.setAttribute("data-failed", "this part of the page failed: reload")
+    }
+  }
+
+  mend(target) {
+    target.failed = false
+    target.view?.el?.removeAttribute("data-failed")
   }
 
   // A hidden page rests; what it shows ages from the first moment it may miss something.
@@ -198,10 +228,10 @@ export class Page {
   }
 
   // JSON of a route of the desk. An Error has the desk's reason as its message, `status` and `body`.
-  async ask(path, {method = "GET", body} = {}) {
+  async ask(path, {method = "GET", body, keepalive = false} = {}) {
     const headers = body === undefined ? {} : {"Content-Type": "application/json"}
     const answer = await fetch(new URL(path, this.base), {
-      method, headers, cache: "no-store", signal: AbortSignal.timeout(ASK_MS),
+      method, headers, keepalive, cache: "no-store", signal: AbortSignal.timeout(ASK_MS),
       body: body === undefined ? undefined : JSON.stringify(body),
     })
     const said = await answer.json().catch(() => ({}))
@@ -227,8 +257,17 @@ export class Page {
     this.verdict = this.market.verdict(now)
     this.marketNow = this.market.marketNow(now)
     this.drawnAt = now
-    for (const {part} of this.targets.values()) part.draw(this)
+    this.watchDay()
+    for (const target of this.targets.values()) this.guarded(target, () => target.part.draw(this))
     if (this.tables().some((table) => table.tabulator)) document.getElementById("skeleton")?.remove()
+  }
+
+  // A page stays open over nights: what is of yesterday may not stand beside today's numbers.
+  watchDay() {
+    const day = yyyymmddOf(this.marketNow)
+    if (!Number.isFinite(day)) return
+    if (this.day !== undefined && day !== this.day) this.tell("day", day)
+    this.day = day
   }
 
   findTargets() {

@@ -42,11 +42,18 @@ export class Selection {
   }
 
   toggle(key) {
-    if (!this.keys.size && this.page.selected) this.keys.add(this.page.selected)
-    if (this.keys.has(key)) this.keys.delete(key)
+    const {selected} = this.page
+    this.keep()
+    if (!this.keys.size && selected) this.keys.add(selected)
+    if (this.keys.has(key) && this.keys.size > 1) this.keys.delete(key)
     else this.keys.add(key)
     this.anchor = key
-    if (this.keys.has(key)) this.page.select(key)
+    this.page.select(this.keys.has(key) ? key : [...this.keys].at(-1))
+  }
+
+  // Rows chosen here belong together with the instrument chosen here: another one, chosen elsewhere, ends that.
+  keep() {
+    if (!this.keys.has(this.page.selected)) this.keys = new Set()
   }
 
   range(key) {
@@ -69,6 +76,7 @@ export class Selection {
 
   // The selected rows that the table shows, in its order.
   chosen() {
+    this.keep()
     const {selected} = this.page
     return this.order().filter((key) => this.keys.has(key) || key === selected)
   }
@@ -110,11 +118,15 @@ export class Selection {
 
   paint(entry, element) {
     const lead = entry.key === this.page.selected
-    const chosen = lead || this.keys.has(entry.key)
+    const chosen = lead || (this.keys.has(entry.key) && this.keys.has(this.page.selected))
     element.classList.toggle("td-selected", chosen)
     element.classList.toggle("td-lead", lead)
     const said = String(chosen)
     if (element.getAttribute("aria-selected") !== said) element.setAttribute("aria-selected", said)
+    if (lead && !element.id) element.id = `td-row-${entry.row.data._index}`
+    // Arrow keys move the lead, not the focus: this tells a screen reader where it is.
+    const holder = this.table.tabulator.rowManager.element
+    if (lead && holder.getAttribute("aria-activedescendant") !== element.id) holder.setAttribute("aria-activedescendant", element.id)
   }
 
   // The buttons of a row, shown on hover in room that is always there.
@@ -157,10 +169,15 @@ export class Selection {
   async copy() {
     const keys = this.chosen().length ? this.chosen() : this.order()
     if (!keys.length) return
-    const text = this.text(keys, "\t", (value) => value.replace(/[\t\n]/g, " "))
+    const text = this.text(keys, "\t", (value) => plainCell(value.replace(/[\t\r\n]/g, " ")))
     const done = await copyText(text)
     this.page.shell?.say(done ? `${keys.length} row${keys.length === 1 ? "" : "s"} copied` : "copying was not allowed by the browser")
   }
+}
+
+// Text that a spreadsheet cannot take for a formula; a plain number stays one.
+export function plainCell(value) {
+  return /^[=+\-@\t\r]/.test(value) && !/^[+-]?\d+(\.\d+)?(e[+-]?\d+)?$/.test(value) ? `'${value}` : value
 }
 
 const plainNumber = (value) => (Number.isFinite(value) ? String(Math.round(value * 1e6) / 1e6) : "")

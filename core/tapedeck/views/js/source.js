@@ -57,7 +57,7 @@ export class Source {
   }
 
   heard(type) {
-    if (type === "forget") this.clear(this.wanted)
+    if (type === "forget" || type === "day") this.clear(this.wanted)
   }
 
   stop() {

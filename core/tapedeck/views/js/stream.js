@@ -1,13 +1,16 @@
 // One websocket to the desk that comes back by itself, rests while the tab is hidden and never queues.
 //
 // State: the socket, what the page wishes (keys, and by action: focus, depth, topics), which of it was said on this
-// connection, the retry. Wishes are said at most five times a second, the newest only.
+// connection, the retry. Wishes are said at most every 0.4 s, the newest only: the desk allows ten messages a second.
 
 const FIRST_RETRY_MS = 250
 const LAST_RETRY_MS = 2000
 // A half-open connection says nothing for ever; the desk says something every second.
 const SILENCE_MS = 6000
-const WISH_MS = 200
+const WISH_MS = 400
+// What the desk refused is said again after a while, and later each time.
+const REFUSED_MS = 1500
+const REFUSED_LONGEST_MS = 12000
 
 export class Stream {
   // `on`: {open, text, frame, gone}, each called with what arrived.
@@ -21,6 +24,8 @@ export class Stream {
     this.socket = null
     this.timer = null
     this.wishTimer = null
+    this.refusedTimer = null
+    this.refusals = 0
     this.retry = FIRST_RETRY_MS
     this.connects = 0
     this.failures = 0
@@ -64,6 +69,19 @@ export class Stream {
 
   welcomed() {
     this.awaitsWelcome = false
+    this.refusals = 0
+  }
+
+  refused() {
+    this.awaitsWelcome = false
+    if (this.refusedTimer !== null) return
+    const wait = Math.min(REFUSED_MS * 2 ** this.refusals, REFUSED_LONGEST_MS)
+    this.refusals += 1
+    this.refusedTimer = setTimeout(() => {
+      this.refusedTimer = null
+      this.said = {}
+      this.sayAll()
+    }, wait)
   }
 
   // Subscribe to exactly these keys from now on.
@@ -155,6 +173,7 @@ export class Stream {
     this.closed = true
     clearTimeout(this.timer)
     clearTimeout(this.wishTimer)
+    clearTimeout(this.refusedTimer)
     this.socket?.close()
     this.socket = null
   }

@@ -89,6 +89,7 @@ export class Table {
     // Added after Tabulator's own listener: its new rows are in the document by now.
     holder.addEventListener("scroll", () => { this.paintAll(); this.focusSoon() })
     tabulator.element.setAttribute("aria-label", "Watchlist")
+    tabulator.element.setAttribute("aria-multiselectable", "true")
     // What scrolls can have the focus, and a grid may hold nothing that can but groups of rows.
     holder.setAttribute("role", "rowgroup")
     holder.querySelector(".tabulator-table")?.setAttribute("role", "presentation")
@@ -132,6 +133,7 @@ export class Table {
   }
 
   keepOrder() {
+    if (this.page.parts("lists")[0]?.sortedSay()) return this.inOrder()
     const keys = this.tabulator.rowManager.rows.map((row) => row.data.key)
     this.shownKeys = keys.join("\n")
     this.entries = []
@@ -211,12 +213,13 @@ export class Table {
     this.resort(now)
     if (now - this.wantedAt > WANT_MS) {
       this.wantedAt = now
-      this.page.lines.want(this.visible)
+      // While the desk still fetches, all are asked for: a table is sorted by rows out of sight, too.
+      this.page.lines.want(this.page.lines.waiting ? this.page.list.keys : this.visible)
     }
   }
 
   heard(type) {
-    if (type === "forget") this.page.lines.forget()
+    if (type === "forget" || type === "day") this.page.lines.forget()
     if (type === "snapshot") {
       this.page.lines.outdate()
       this.focusSoon()
@@ -230,7 +233,8 @@ export class Table {
     const version = row?.version ?? -1
     const line = this.page.lines.line(entry.key)
     entry.reason = view.reason
-    if (entry.mode === view.mode && entry.version === version && entry.oiBase === line?.previous_oi) return 0
+    const same = entry.mode === view.mode && entry.version === version && entry.market === row
+    if (same && entry.oiBase === line?.previous_oi) return 0
     const before = entry.mode === "live" ? entry.numbers.last_price : NaN
     entry.market = row
     entry.version = version
@@ -357,6 +361,11 @@ export class Table {
 
   clearSort() {
     this.tabulator?.clearSort()
+    this.inOrder()
+  }
+
+  // The rows as the list has them, and then as they are sorted.
+  inOrder() {
     const order = new Map(this.page.list.keys.map((key, i) => [key, i]))
     this.tabulator?.rowManager.rows.sort((a, b) => order.get(a.data.key) - order.get(b.data.key))
     this.entries = []

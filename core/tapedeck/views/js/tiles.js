@@ -41,6 +41,21 @@ export function paintReplay(element, page) {
   if (mark) setText(mark, replay ? `REPLAY ${clockText(page.market.marketNow(page.now()))}` : "")
 }
 
+// A button that opens and shuts a popover. The browser shuts an open one by itself when the pointer goes down on the
+// button: the click after it must not open it again.
+export function toggles(button, popover, place) {
+  let wasOpen = false
+  button.addEventListener("pointerdown", () => { wasOpen = popover.matches(":popover-open") })
+  button.addEventListener("click", (event) => {
+    const open = event.detail ? wasOpen : popover.matches(":popover-open")
+    wasOpen = false
+    if (open) return popover.hidePopover()
+    popover.showPopover()
+    place()
+  })
+  popover.addEventListener("toggle", (event) => button.setAttribute("aria-expanded", String(event.newState === "open")))
+}
+
 // Elements that others look for (page.find) and that draw nothing themselves.
 export class Part {
   draw() {}

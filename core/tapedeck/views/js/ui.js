@@ -7,11 +7,18 @@ const WRITE_MS = 200
 // Name in the address -> name here. What is empty stays out of the address.
 const NAMES = {list: "list", i: "selected", sort: "sort", q: "filter", tab: "tab"}
 
+// An address may say anything: what cannot be an instrument is none.
+function asKey(text) {
+  const key = text.trim().toUpperCase()
+  return /^[A-Z]{2,8}:[\x20-\x7e]{1,54}$/.test(key) ? key : ""
+}
+
 export class Ui {
   constructor(address) {
     this.values = {list: "", selected: "", sort: "", filter: "", tab: ""}
     const given = new URL(address).searchParams
     for (const [short, name] of Object.entries(NAMES)) this.values[name] = (given.get(short) ?? "").slice(0, 80)
+    this.values.selected = asKey(this.values.selected)
     this.listeners = []
     this.timer = null
   }

@@ -18,6 +18,9 @@ export class Workspace {
     this.listeners = []
     this.timer = null
     this.saving = false
+    this.following = false
+    // Grows with every change made or saved here.
+    this.changes = 0
   }
 
   on(listener) {
@@ -37,9 +40,9 @@ export class Workspace {
   change(fields) {
     this.document = {...this.document, ...structuredClone(fields)}
     for (const name of Object.keys(fields)) this.dirty.add(name)
+    this.changes += 1
     this.notify(Object.keys(fields))
-    clearTimeout(this.timer)
-    this.timer = setTimeout(() => this.save(), SAVE_MS)
+    this.saveIn(SAVE_MS)
   }
 
   changeList(name, keys) {
@@ -50,31 +53,40 @@ export class Workspace {
     for (const listener of this.listeners) listener(changed)
   }
 
-  async save() {
+  saveIn(wait) {
+    clearTimeout(this.timer)
+    this.timer = setTimeout(() => this.save(), wait)
+  }
+
+  async save({keepalive = false} = {}) {
+    clearTimeout(this.timer)
     if (this.saving || !this.dirty.size) return
     this.saving = true
-    clearTimeout(this.timer)
     const sent = this.dirty
     this.dirty = new Set()
+    // After a refusal only another change makes it worth trying again.
+    let again = SAVE_MS
     try {
-      await this.put(sent)
+      await this.put(sent, keepalive)
       this.tell("")
     } catch (error) {
+      const refused = error.status === 400
+      if (refused && !this.dirty.size) again = null
+      else again = RETRY_MS
       for (const name of sent) this.dirty.add(name)
-      this.tell(error.status === 400 ? `not saved: ${error.message}` : "not saved yet: the desk is not reachable")
-      // A document that the desk refuses stays refused until it is changed.
-      if (error.status !== 400) this.timer = setTimeout(() => this.save(), RETRY_MS)
+      this.tell(refused ? `not saved: ${error.message}` : "not saved yet: the desk is not reachable")
     } finally {
       this.saving = false
     }
-    if (this.dirty.size && sent.size && !this.timer) this.timer = setTimeout(() => this.save(), SAVE_MS)
+    if (this.dirty.size && again !== null) this.saveIn(again)
   }
 
-  async put(sent) {
+  async put(sent, keepalive) {
     for (let attempt = 1; ; attempt++) {
       try {
-        const saved = await this.ask("api/workspace", {method: "PUT", body: this.document})
+        const saved = await this.ask("api/workspace", {method: "PUT", body: this.document, keepalive})
         this.document = {...saved, ...this.mine(this.dirty)}
+        this.changes += 1
         return
       } catch (error) {
         if (error.status !== 409 || attempt === TRIES) throw error
@@ -94,9 +106,12 @@ export class Workspace {
     if (revision === undefined || revision === this.document.revision || this.saving || this.following) return
     if (this.dirty.size) return
     this.following = true
+    const before = this.changes
     try {
-      const theirs = await this.ask("api/workspace")
-      if (this.dirty.size || this.saving) return
+      const {warning, ...theirs} = await this.ask("api/workspace")
+      // Changed or saved here meanwhile: that answer is older than what is held.
+      if (this.dirty.size || this.saving || this.changes !== before) return
+      if (warning) this.tell(warning)
       const changed = Object.keys(theirs).filter((name) => JSON.stringify(theirs[name]) !== JSON.stringify(this.document[name]))
       this.document = theirs
       this.notify(changed)
@@ -107,8 +122,8 @@ export class Workspace {
     }
   }
 
+  // The last moment: what is not saved goes out with the page.
   stop() {
-    clearTimeout(this.timer)
-    this.save()
+    this.save({keepalive: true})
   }
 }
