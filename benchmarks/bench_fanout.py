@@ -11,8 +11,8 @@ from benchmarks.processes import Child
 from benchmarks.servers import ROWS, WAYS, page_server, relay_server
 from benchmarks.viewers import Viewers
 
-VIEWERS, RATE_HZ, SECONDS = 500, 4, 5.0
-PAGE_VIEWERS, PAGE_PERIOD_MS, PAGE_SECONDS = 5, 500, 4.0
+VIEWERS, RATE_HZ, SECONDS = 500, 4, 4.0
+PAGE_VIEWERS, PAGE_PERIOD_MS, PAGE_SECONDS = 5, 500, 3.0
 SETTLE_S = 1.0
 GOAL = 500.0
 PEERS = {

@@ -15,7 +15,7 @@ VIEWERS, RATE_HZ = 200, 4
 #: The stalled viewer wants this many rows ten times a second: unread, 4.8 MB a second would pile up for it.
 SHARES, STALLED_RATE_HZ = 3000, 10
 #: Short enough for the stalled viewer to be there all the time: after 5 s it is cut off.
-ROUNDS, SECONDS, SETTLE_S = 4, 2.5, 1.0
+ROUNDS, SECONDS, SETTLE_S = 3, 2.5, 1.0
 #: What the kernel may hold per viewer, so that unread bytes stay in the server at once.
 SEND_BUFFER = 64 * 1024
 GOAL_RATIO, GOAL_MB = 1.5, 8.0

@@ -17,7 +17,7 @@ STEPS = (50, 500, 2000)
 RATE_HZ = 4
 #: What viewers with rows of their own choose from.
 CHOICE = 500
-SETTLE_S, SECONDS = 1.5, 4.0
+SETTLE_S, SECONDS = 1.0, 3.0
 GOAL_CORES, GOAL_MS = 0.5, 100.0
 #: Nearly the asked 4: a server that is too slow would look cheap by sending less.
 GOAL_RATE = 3.8

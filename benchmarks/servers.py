@@ -66,7 +66,8 @@ def page_server(line: Connection, period_ms: int) -> None:
     """
     import panel as pn
 
-    logging.getLogger("bokeh").setLevel(logging.ERROR)  # viewers that leave at the end are no news
+    for name in ("bokeh", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # viewers that leave at the end are no news
     pn.extension("tabulator")
     counts, rng, state = Counter(), np.random.default_rng(7), {"way": WAYS[0]}
 
