@@ -168,7 +168,7 @@ def test_a_killed_desk_blanks_the_page_and_the_next_one_finds_it_as_it_was(look,
         port = desk.port
         desk.signal(signal.SIGKILL)
         page.wait_for_function("() => __tapedeck.state === 'blank'", timeout=6_000)
-        assert not digits_on_screen(page)
+        wait_until(lambda: not digits_on_screen(page), timeout=1)
         assert "desk not reachable" in page.evaluate("window.__tapedeck.reason")
         again = start_desk("--sim", "--start", "2026-11-23T10:01:00", "--port", str(port), data=tmp_path)
         page.wait_for_function(LIVE, timeout=10_000)

@@ -32,6 +32,13 @@ function wakefulClock() {
   }
 }
 
+// A button that was clicked with the pointer keeps no focus: arrows and Delete belong to the rows again. Whoever
+// pressed it with a key stays where they are.
+function letGo(event) {
+  const button = event.composedPath().find((node) => node instanceof HTMLButtonElement)
+  if (event.detail > 0 && button && !button.closest("dialog, [popover], [role=tablist]")) button.blur()
+}
+
 export class Page {
   // `kinds`: class by kind of target, each with `draw(page)` and, if it needs it, `heard(type, message)`.
   constructor(model, view, kinds) {
@@ -77,6 +84,7 @@ export class Page {
     this.listeners = [
       [document, "visibilitychange", () => this.visibility()],
       [window, "pageshow", () => this.visibility()],
+      [document, "click", letGo],
       [window, "pagehide", () => { this.ui.write(); this.workspace.stop() }],
       ...listeners,
     ]
