@@ -65,6 +65,31 @@ def test_another_tabs_fields_are_kept_and_ours_put_on_top(javascript: Page) -> N
     assert javascript.evaluate(WORKSPACE, script) == ["compact", "compact", "x"]
 
 
+MERGE = """async ([before, mine, theirs]) => {
+  const {mergeLists} = await import("http://js.test/workspace.js")
+  const lists = (text) => text.split(" ").filter(Boolean).map((one) => ({name: one[0], keys: [...one.slice(1)]}))
+  return mergeLists(lists(before), lists(mine), lists(theirs)).map((one) => one.name + one.keys.join("")).join(" ")
+}"""
+
+
+@pytest.mark.parametrize(
+    ("before", "mine", "theirs", "merged"),
+    [
+        ("A1 B1", "A12 B1", "A1 B13", "A12 B13"),
+        ("A1", "A1 Mx", "A1 Ty", "A1 Ty Mx"),
+        ("A1 B1", "A1", "A1 B1 C1", "A1 C1"),
+        ("A1 B1", "A1", "A1 B12", "A1 B12"),
+        ("A1 B1", "A1 B12", "A1", "A1 B12"),
+        ("A1", "A12", "A13", "A12"),
+        ("A1 B1", "B1 A1", "A1 B1", "A1 B1"),
+    ],
+)
+def test_lists_of_two_windows_are_put_together(
+    javascript: Page, before: str, mine: str, theirs: str, merged: str
+) -> None:
+    assert javascript.evaluate(MERGE, [before, mine, theirs]) == merged
+
+
 STREAM = """async (script) => {
   const sent = []
   const {Stream} = await import("http://js.test/stream.js")

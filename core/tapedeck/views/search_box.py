@@ -18,7 +18,7 @@ TYPES = {"": "All", "EQ": "Equity", "INDEX": "Index", "FUT": "Futures", "CE": "C
 #: What its `exchange` may be.
 EXCHANGES = {"": "All", "NSE": "NSE", "BSE": "BSE", "NFO": "NFO", "BFO": "BFO", "MCX": "MCX", "CDS": "CDS"}
 #: Questions that show how words narrow the result.
-EXAMPLES = ("nifty 24500 ce 24 nov", "infy fut", "mcx gold dec", "state bank")
+EXAMPLES = ("nifty 26000 ce", "infy fut", "mcx gold dec", "state bank")
 #: Headings of the result, in the order of its columns; the last one is the button's.
 HEADINGS = ("Symbol", "Name", "Expiry", "Strike", "Lot", "Exchange", "Last", "Chg %", "")
 #: As many characters as the desk accepts in a question.

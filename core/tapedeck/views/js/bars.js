@@ -164,7 +164,9 @@ function notice(market, verdict, marketNow) {
   const phase = mainPhase(market)
   if (phase?.coarse === "CLOSED" && Number.isFinite(marketNow)) {
     const why = phase.reason ? ` (${phase.reason})` : ""
-    return {text: `Market closed${why}: official prices, dated`, state: "quiet"}
+    if (allClosed(market)) return {text: `Market closed${why}: official prices, dated`, state: "quiet"}
+    const open = Object.keys(market.phases).filter((name) => market.phases[name].coarse !== "CLOSED").join(", ")
+    return {text: `NSE shares closed${why}: official prices, dated. Still open: ${open.replaceAll("_", " ")}`, state: "quiet"}
   }
   return {text: "", state: ""}
 }

@@ -8,7 +8,9 @@ import {F} from "./wire.js"
 const INDEX_SEGMENT = 9
 
 // Numbers of a row that are computed from others here, so that sorting, export and cells agree.
-export function derive(numbers, line) {
+export function derive(numbers, line, instrument) {
+  // The wire has a 0 where there is no open interest at all.
+  if (instrument && !instrument.expiry) numbers.oi = NaN
   const {low, high, last_price, bid_price, ask_price} = numbers
   numbers.day_range = high > low ? ((last_price - low) / (high - low)) * 100 : NaN
   numbers.spread = ask_price - bid_price

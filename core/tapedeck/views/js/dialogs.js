@@ -44,7 +44,12 @@ export function nameDialog(page, {title, value, check, done}) {
   }
   const dialog = openDialog(page, title, element("div", {}, input, problem), [["Cancel"], ["Save", finish, "main"]])
   input.addEventListener("input", () => { problem.textContent = "" })
-  input.addEventListener("keydown", (event) => { if (event.key === "Enter" && finish()) dialog.close() })
+  input.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return
+    // Closing gives the focus back to the button that opened this; the same Enter must not press it.
+    event.preventDefault()
+    if (finish()) dialog.close()
+  })
   input.select()
 }
 

@@ -11,6 +11,7 @@ import {parseKeys} from "./symbols.js"
 const MOST_KEYS = 1000
 const MOST_KEYS_IN_ALL = 3000
 const NAME_LONGEST = 40
+const MOST_LISTS = 40
 
 export class Lists {
   constructor(view, spec, page) {
@@ -103,6 +104,7 @@ export class Lists {
     const {lists} = this.page.workspace
     if (!name.trim()) return "a list needs a name"
     if (/\p{C}/u.test(name)) return "a name has printable characters only"
+    if (!except && lists.length >= MOST_LISTS) return `there are ${MOST_LISTS} lists already; delete one first`
     if (name.length > NAME_LONGEST) return `a name has at most ${NAME_LONGEST} characters`
     const taken = lists.some((one) => one.name.toLowerCase() === name.trim().toLowerCase() && one.name !== except)
     return taken ? `there is a list ${name.trim()} already` : ""
@@ -253,6 +255,7 @@ export class Lists {
     const paused = page.tables().some((table) => table.orderPaused)
     const [field, dir] = sort.split(".")
     const said = sort ? `${dir === "asc" ? "↑" : "↓"} ${this.names.get(field) ?? field}${paused ? " · order paused" : ""}` : ""
+    if (chip.tapedeckText !== said) requestAnimationFrame(() => this.revealTab())
     setText(chip, said)
     chip.toggleAttribute("data-on", !!sort)
     setData(chip, "paused", paused ? "yes" : "")
@@ -266,9 +269,12 @@ export class Lists {
     const holder = this.root.querySelector("[data-tabs]")
     const focused = this.root.activeElement?.role === "tab"
     holder.replaceChildren(...lists.map((one) => listTab(one, one.name === page.list.name)))
-    const active = holder.querySelector("[aria-selected=true]")
-    active?.scrollIntoView({block: "nearest", inline: "nearest"})
-    if (focused) active?.focus()
+    this.revealTab()
+    if (focused) holder.querySelector("[aria-selected=true]")?.focus()
+  }
+
+  revealTab() {
+    this.root.querySelector("[role=tab][aria-selected=true]")?.scrollIntoView({block: "nearest", inline: "nearest"})
   }
 }
 

@@ -20,6 +20,7 @@ const FOCUS_MS = 150
 // Rows beyond the window that are kept at full rate, so that a small scroll finds them fresh.
 const FOCUS_MARGIN = 6
 const WANT_MS = 2000
+const MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
 const ROW_PX = {compact: 24, normal: 28, relaxed: 36}
 
 export class Table {
@@ -77,6 +78,7 @@ export class Table {
 
   listen(tabulator) {
     tabulator.tapedeck = this
+    tabulator.options.placeholder = () => this.whyEmpty()
     // Panel tells Python of these; rows, order and filter are the browser's own here.
     for (const event of ["dataSorting", "dataFiltering", "rowClick", "rowSelectionChanged"]) tabulator.off(event)
     // Built with its columns as they are to be: each change of a standing table lays the page out anew.
@@ -241,7 +243,7 @@ export class Table {
     entry.oiBase = line?.previous_oi
     if (row) this.name(entry, row.instrument)
     entry.mode = view.mode
-    entry.numbers = derive(numbers(row, view.mode), line)
+    entry.numbers = derive(numbers(row, view.mode), line, row?.instrument)
     this.store(entry)
     const move = view.mode === "live" ? entry.numbers.last_price - before : 0
     if (move) entry.flash = move
@@ -294,7 +296,10 @@ export class Table {
     const spec = this.specs.get(cell.column.field)
     const element = cell.element
     if (!spec || !element) return
-    if (spec.field === "symbol") this.selection.actions(entry, element)
+    if (spec.field === "symbol") {
+      paintContract(element, entry.market?.instrument)
+      this.selection.actions(entry, element)
+    }
     if (spec.kind === "text") return
     const before = element.tapedeckText
     const text = paintCell(element, entry, spec, this.page)
@@ -389,12 +394,20 @@ export class Table {
   filter(text) {
     if (!this.tabulator) return
     const wanted = text.trim().toLowerCase()
-    if (wanted) this.tabulator.setFilter("search", "like", wanted)
-    else this.tabulator.clearFilter()
+    const words = wanted.split(/\s+/)
     this.page.ui.set({filter: wanted})
+    if (wanted) this.tabulator.setFilter((data) => words.every((word) => data.search.includes(word)))
+    else this.tabulator.clearFilter()
     // Asked for by the user: the order is made right at once, also under the pointer.
     if (this.tabulator.modules.sort?.sortList?.length) this.tabulator.modules.sort.refreshSort()
     this.focusSoon()
+  }
+
+  whyEmpty() {
+    const {length} = this.page.list.keys
+    const filter = this.page.ui.get("filter")
+    if (length && filter) return element("span", `No row matches “${filter}”: ${length} hidden. Esc in the filter clears it.`)
+    return element("span", "This list is empty: search with / and Shift+Enter, or paste symbols from the ⋯ menu")
   }
 
   // -- what is visible ------------------------------------------------------------------------------------------
@@ -431,4 +444,23 @@ export class Table {
     this.resize.disconnect()
     clearTimeout(this.focusTimer)
   }
+}
+
+function element(tag, text) {
+  const made = document.createElement(tag)
+  made.textContent = text
+  return made
+}
+
+// A contract as its parts say it, "NIFTY 1 DEC" and "24150 CE": exchanges write them as one long word.
+function paintContract(cell, instrument) {
+  if (!instrument?.expiry || cell.firstElementChild?.className === "td-contract") return
+  const [, month, day] = instrument.expiry.split("-").map(Number)
+  const option = instrument.instrument_type !== "FUT"
+  const parts = element("span", "")
+  parts.className = "td-contract"
+  parts.title = instrument.key
+  const last = option ? `${instrument.strike} ${instrument.instrument_type}` : "FUT"
+  parts.append(element("span", `${instrument.name} ${day} ${MONTHS[month - 1]}`), element("span", last))
+  cell.replaceChildren(parts)
 }

@@ -8,10 +8,28 @@ const SAVE_MS = 400
 const RETRY_MS = 2000
 const TRIES = 4
 
+// Lists of two windows that began with the same ones: each keeps what it changed, new ones of both are there, and what
+// one deleted stays away unless the other changed it. Of a list that both changed, ours is kept.
+export function mergeLists(before, mine, theirs) {
+  const find = (lists, name) => lists.find((one) => one.name === name)
+  const same = (one, other) => JSON.stringify(one) === JSON.stringify(other)
+  const changed = (one) => !same(one, find(before, one.name))
+  const kept = theirs.filter((one) => find(mine, one.name) || !find(before, one.name) || changed(one))
+  const merged = kept.map((one) => {
+    const own = find(mine, one.name)
+    return own && changed(own) ? own : one
+  })
+  const added = mine.filter((one) => !find(theirs, one.name) && changed(one))
+  const all = [...merged, ...added]
+  return all.length ? all : mine
+}
+
 export class Workspace {
   // `ask(path, options)` fetches JSON; `tell(problem)` hears why saving fails, and "" when it works again.
   constructor(document, ask, tell) {
     this.document = structuredClone(document)
+    // As the desk had it last: what differs from it was changed here.
+    this.saved = structuredClone(document)
     this.ask = ask
     this.tell = tell
     this.dirty = new Set()
@@ -85,14 +103,18 @@ export class Workspace {
     for (let attempt = 1; ; attempt++) {
       try {
         const saved = await this.ask("api/workspace", {method: "PUT", body: this.document, keepalive})
+        this.saved = structuredClone(saved)
         this.document = {...saved, ...this.mine(this.dirty)}
         this.changes += 1
         return
       } catch (error) {
         if (error.status !== 409 || attempt === TRIES) throw error
-        const others = Object.keys(this.document).filter((name) => !sent.has(name) && !this.dirty.has(name))
-        this.document = {...error.body.workspace, ...this.mine(sent), ...this.mine(this.dirty)}
-        this.notify(others)
+        const theirs = error.body.workspace
+        const mine = {...this.mine(sent), ...this.mine(this.dirty)}
+        if (mine.lists) mine.lists = mergeLists(this.saved.lists, mine.lists, theirs.lists)
+        this.saved = structuredClone(theirs)
+        this.document = {...theirs, ...mine}
+        this.notify(Object.keys(this.document))
       }
     }
   }
@@ -113,6 +135,7 @@ export class Workspace {
       if (this.dirty.size || this.saving || this.changes !== before) return
       if (warning) this.tell(warning)
       const changed = Object.keys(theirs).filter((name) => JSON.stringify(theirs[name]) !== JSON.stringify(this.document[name]))
+      this.saved = structuredClone(theirs)
       this.document = theirs
       this.notify(changed)
     } catch {
