@@ -145,6 +145,15 @@ def test_a_day_without_a_trade_yet_has_no_open_high_low_or_average():
     assert (row["last_price"], row["volume_traded"]) == (1399.0, 0)
 
 
+def test_a_fresh_price_of_an_earlier_day_is_called_untraded():
+    hub, _ = open_hub(NOW)
+    hub.publish(tick(INFY, 1399.0, NOW, last_trade_time=at(THURSDAY, "15:29:30")))
+    row = hub.quote("NSE:INFY")
+    assert (row["fresh"], row["untraded"]) == (True, True)
+    hub.publish(tick(INFY, 1400.0, NOW, last_trade_time=NOW))
+    assert hub.quote("NSE:INFY")["untraded"] is False
+
+
 @pytest.mark.parametrize(
     ("instrument", "stamp", "live"),
     [
