@@ -89,7 +89,7 @@ def busy() -> list[Result]:
 
 
 def run() -> list[Result]:
-    """Milliseconds from stamp to paint with 1 and with 50 viewers and from a change to the screen; the viewer's load."""
+    """Milliseconds from stamp to paint with 1 and with 50 viewers and from change to screen; the viewer's load."""
     return [
         *painted("stamp to paint, 1 viewer", ours(steady=True, others=0), "Tabulator.patch, 1 viewer",
                  plain(steady=True, others=0), goal=True),

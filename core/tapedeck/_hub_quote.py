@@ -107,7 +107,7 @@ def quote_row(
         "exchange_timestamp": to_ist(stamp) if stamp > 0 else None,
     }
     # Fresh, and yet of another day: nobody has traded it since.
-    row["untraded"] = fresh and 0 < traded and to_ist(traded).date() < to_ist(stamp).date()
+    row["untraded"] = fresh and traded > 0 and to_ist(traded).date() < to_ist(stamp).date()
     shown = tick if fresh else None
     row |= {name: _price(shown, name) for name in _PRICES}
     row |= {name: _whole(shown, name) for name in _WHOLE}
