@@ -68,6 +68,15 @@ def shell(desk: Desk, *content: Viewable) -> pmui.Page:
     return page
 
 
+def begin_sweep() -> None:
+    """Start Panel's process-wide sweep of busy counters here, on the loop and in no session.
+
+    Panel 1.9 starts it with the first event of the first session, whose document it would then keep for ever
+    (`state._schedule_busy_cleanup`: a task holds the context it was made in).
+    """
+    pn.state._schedule_busy_cleanup()
+
+
 def _forget_busy(page: pmui.Page) -> None:
     """Take away the page's watcher on Panel's process-wide `state.busy`: it would keep every closed page alive.
 

@@ -59,6 +59,7 @@ class Serving:
         """Accept connections and let the relay beat; the caller runs the loop."""
         self.server.start()
         self.watchdog.start()
+        self.loop.add_callback(app.begin_sweep)
         self.desk.serving(self.address, self.loop)
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from tests.support import wait_until
 
 pytest_plugins = ["tests.page_fixtures"]
 pytestmark = pytest.mark.browser
-ROUNDS, PAGES = 4, 5
+ROUNDS, PAGES = 2, 10
 KINDS = (Document, Viewable, Listener, StreamHandler, Subscription)
 
 
@@ -37,6 +37,7 @@ def alive() -> Counter[str]:
     return Counter(kind.__name__ for one in gc.get_objects() for kind in KINDS if isinstance(one, kind))
 
 
+@pytest.mark.timeout(300)
 def test_twenty_pages_opened_and_closed_in_rounds_leave_nothing(inside: Inside, browser: Browser) -> None:
     desk, before, tasks = inside.desk, alive(), inside.tasks()
     for _ in range(ROUNDS):

@@ -78,6 +78,7 @@ def test_rounds_of_viewers_leave_nothing_behind():
 
 
 def test_wishes_that_are_replaced_do_not_pile_up():
+    before = census()
     stage = Stage(20, topics={"overview": Rumour()})
     viewer = stage.viewer(json.dumps({"a": "hello", "v": [f"NSE:S{i}" for i in range(1, 21)], "rate": 10}))
     for i in range(200):
@@ -86,8 +87,9 @@ def test_wishes_that_are_replaced_do_not_pile_up():
         viewer.say('{"a": "unsubscribe", "v": ["NSE:S20"]}' if i % 2 else '{"a": "subscribe", "v": ["NSE:S20"]}')
         stage.beat(4)
     lives = census()
-    assert (lives["Book"], lives["Focus"]) == (1, 1)
-    assert lives["Subscription"] == 2, "its own and the empty one"
+    # Others' may have died meanwhile, but none of theirs was born.
+    most = {"Book": 1, "Focus": 1, "Subscription": 2}  # its own and the empty one
+    assert {name: lives[name] - before[name] for name in most if lives[name] - before[name] > most[name]} == {}
     assert stage.relay.stats["refused_messages"] == 0
 
 
