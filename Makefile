@@ -16,14 +16,9 @@ help: ## This list
 serve: $(VENV)/run.stamp ## Run the desk; without a Kite key it runs on the simulated exchange
 	@exec $(BIN)/python -m dashboards --port $(PORT)
 
-# A browser waits most of the time, the other tests calculate: together they take little longer than either.
-test: $(VENV)/dev.stamp chromium ## All tests, those in a browser beside the others, the latter under three time zones, too
-	@log=$$(mktemp); code=0; \
-	.ci/test-without-browser "$(BIN)/python" $(ZONES) >"$$log" 2>&1 & others=$$!; \
-	trap 'kill $$others 2>/dev/null; rm -f "$$log"' EXIT; \
-	$(BIN)/python -m pytest -m browser || code=$$?; \
-	wait $$others || code=$$?; \
-	echo "== without a browser"; cat "$$log"; exit $$code
+test: $(VENV)/dev.stamp chromium ## All tests, then the time-related ones under three time zones
+	$(BIN)/python -m pytest
+	@for zone in $(ZONES); do echo "== TZ=$$zone"; TZ=$$zone $(BIN)/python -m pytest -q -m timezones; done
 
 test-all: ## All tests with every supported Python found (3.11, 3.12, 3.13)
 	@for version in $$(.ci/find-python --all); do \
