@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME ...]`: run all bench_*.py modules, or those named; exit 1 when one failed or missed."""
+"""`python -m benchmarks [NAME ...]`: run the usual bench_*.py modules, or those named; exit 1 on failure or miss."""
 
 from __future__ import annotations
 

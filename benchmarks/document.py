@@ -1,14 +1,15 @@
-"""`python -m benchmarks.document`: put the newest run into docs/benchmarks.md, in place of the one before."""
+"""`python -m benchmarks.document [RUN]`: put the newest run, or that file's, into docs/benchmarks.md."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import FOLDER, modules
+from benchmarks.harness import FOLDER, usual
 
 DOCUMENT = FOLDER.parent / "docs" / "benchmarks.md"
 LATEST = FOLDER / "results" / "latest.json"
@@ -57,16 +58,16 @@ def replaced(document: str, results: str) -> str:
     return f"{before}{BEGIN}\n\n{results}\n{END}{rest.partition(END)[2]}"
 
 
-def main() -> int:
-    """Rewrite the document; 1 when the newest run is not of all benchmarks."""
-    run = json.loads(LATEST.read_text())
-    missing = sorted(set(modules()) - set(run["results"]))
+def main(given: Sequence[str]) -> int:
+    """Rewrite the document from the newest run or the file given; 1 when that run lacks a usual benchmark."""
+    run = json.loads((Path(given[0]) if given else LATEST).read_text())
+    missing = sorted(set(usual()) - set(run["results"]))
     if missing:
-        print(f"the newest run has no results of {', '.join(missing)}; run all of them: python -m benchmarks")
+        print(f"the run has no results of {', '.join(missing)}; run all of them: python -m benchmarks")
         return 1
     DOCUMENT.write_text(replaced(DOCUMENT.read_text(encoding="utf-8"), markdown(run)), encoding="utf-8")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -22,6 +22,8 @@ from pathlib import Path
 from tapedeck.clock import SystemClock, to_ist
 
 FOLDER = Path(__file__).parent
+#: Those that take minutes by themselves run when they are named.
+ONLY_BY_NAME = frozenset({"rounds"})
 PACKAGES = ("numpy", "numba", "pandas", "kiteconnect", "tornado", "websockets", "panel", "bokeh")
 
 
@@ -92,6 +94,11 @@ def _timed(call: Callable[[], object], count: int) -> float:
 def modules(folder: Path = FOLDER) -> list[str]:
     """Names of the benchmarks in the folder, sorted, without `bench_` and `.py`."""
     return sorted(path.stem.removeprefix("bench_") for path in folder.glob("bench_*.py"))
+
+
+def usual(folder: Path = FOLDER) -> list[str]:
+    """Names of the benchmarks that run when none is named."""
+    return [name for name in modules(folder) if name not in ONLY_BY_NAME]
 
 
 def run_all(
@@ -172,14 +179,14 @@ def save(results: dict[str, list[Result]], failures: dict[str, str], about: dict
 
 
 def main(names: Sequence[str]) -> int:
-    """Run the named benchmarks (all without names), print and save; 1 when one failed or missed its goal."""
+    """Run the named benchmarks (the usual ones without names), print and save; 1 when one failed or missed its goal."""
     known = modules()
     unknown = [name for name in names if name not in known]
     if unknown:
         print(f"no benchmark {', '.join(unknown)}; there are: {', '.join(known)}")
         return 1
     about = circumstances()
-    results, failures = run_all(names or known, lambda name: importlib.import_module(f"benchmarks.bench_{name}").run)
+    results, failures = run_all(names or usual(), lambda name: importlib.import_module(f"benchmarks.bench_{name}").run)
     print(table(results))
     for name, trace in failures.items():
         print(f"\nFAILED {name}\n{trace}")

@@ -56,6 +56,13 @@ def test_every_benchmark_file_is_found(tmp_path: Path):
     assert "packets" in harness.modules()
 
 
+def test_what_takes_minutes_runs_only_when_it_is_named(tmp_path: Path):
+    for name in ("bench_rounds.py", "bench_a.py"):
+        (tmp_path / name).touch()
+    assert harness.usual(tmp_path) == ["a"]
+    assert set(harness.modules()) > harness.ONLY_BY_NAME
+
+
 def test_an_unknown_benchmark_is_named_with_those_there_are(capsys: pytest.CaptureFixture[str]):
     assert harness.main(["packet"]) == 1
     assert "no benchmark packet; there are: " in capsys.readouterr().out
