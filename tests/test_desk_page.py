@@ -31,7 +31,7 @@ def look(browser: Browser) -> Iterator[Callable[[Program], Page]]:
 
     def open_(desk: Program) -> Page:
         context = browser.new_context(viewport={"width": 1440, "height": 900})
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(60_000)
         contexts.append(context)
         page = context.new_page()
         page.goto(desk.address)
