@@ -123,10 +123,6 @@ export class Selection {
     element.classList.toggle("td-lead", lead)
     const said = String(chosen)
     if (element.getAttribute("aria-selected") !== said) element.setAttribute("aria-selected", said)
-    if (lead && !element.id) element.id = `td-row-${entry.row.data._index}`
-    // Arrow keys move the lead, not the focus: this tells a screen reader where it is.
-    const holder = this.table.tabulator.rowManager.element
-    if (lead && holder.getAttribute("aria-activedescendant") !== element.id) holder.setAttribute("aria-activedescendant", element.id)
   }
 
   // The buttons of a row, shown on hover in room that is always there.
