@@ -4,6 +4,7 @@
 
 import {BLANK, change, dayText, directionOf, elapsed, percent, price, quantity, whole, yyyymmddText} from "./format.js"
 import {F} from "./wire.js"
+import {setData} from "./tiles.js"
 
 const INDEX_SEGMENT = 9
 
@@ -108,33 +109,36 @@ export function cellTitle(entry, spec) {
 export function paintCell(element, entry, spec, page) {
   if (spec.kind === "spark") return page.lines.paint(element, entry)
   const text = cellText(entry, spec, page)
-  if (spec.kind === "range") paintRange(element, entry, text)
-  else if (element.tapedeckText !== text) writeText(element, text)
-  if (DIRECTED.has(spec.kind)) colour(element, text)
+  if (spec.kind === "range") paintRange(element, entry, text, spec)
+  else if (element.tapedeckText !== text) writeText(element, text, spec)
   return text
 }
 
 // Figures are of one width: a text as long as the one before goes into its node, the cheapest change there is. Any
 // other gets a new node: right-aligned text that grows in its old one counts as a layout shift.
-function writeText(element, text) {
+function writeText(element, text, spec) {
   const node = element.firstChild
   if (node?.nodeType === 3 && node === element.lastChild && node.nodeValue.length === text.length) node.nodeValue = text
   else element.textContent = text
+  markText(element, text, spec)
+}
+
+// What goes with a cell's text: whether it is a blank or still awaited, and its direction.
+export function markText(element, text, spec) {
   element.tapedeckText = text
   element.toggleAttribute("data-blank", text === BLANK)
   element.toggleAttribute("data-wait", text === "")
+  if (DIRECTED.has(spec.kind)) setData(element, "direction", directionOf(text))
 }
 
 // A track from the day's low to its high: a mark where the last price is, a notch where the day opened.
-function paintRange(element, entry, text) {
+function paintRange(element, entry, text, spec) {
   const {day_range: at, open, low, high} = entry.numbers
   const shown = text === "" && Number.isFinite(at)
   const start = shown ? ((open - low) / (high - low)) * 100 : NaN
   const state = shown ? `${Math.round(at)} ${Math.round(start)}` : text
   if (element.tapedeckText === state) return
-  element.tapedeckText = state
-  element.toggleAttribute("data-blank", state === BLANK)
-  element.toggleAttribute("data-wait", state === "")
+  markText(element, state, spec)
   if (!shown) {
     element.textContent = state
     return
@@ -149,9 +153,4 @@ function paintRange(element, entry, text) {
   track.style.setProperty("--at", `${Math.round(at)}%`)
   track.style.setProperty("--open", Number.isFinite(start) ? `${Math.round(start)}%` : "-9px")
   track.setAttribute("aria-label", `at ${Math.round(at)} % of the day's range`)
-}
-
-function colour(element, text) {
-  const direction = directionOf(text)
-  if (element.dataset.direction !== direction) element.dataset.direction = direction
 }

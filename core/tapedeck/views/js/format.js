@@ -7,7 +7,7 @@ const CRORE = 10000000
 const MIN_DECIMALS = 2
 const MAX_DECIMALS = 6
 const IST_OFFSET_MS = 19800000
-const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+export const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 const absent = (value) => value === null || value === undefined || !Number.isFinite(value)
 const two = (n) => String(n).padStart(2, "0")

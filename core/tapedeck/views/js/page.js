@@ -193,10 +193,13 @@ export class Page {
     if (!result) return this.soon()
     this.frames += 1
     if (result.snapshot) this.snapshots += 1
-    if (result.restarted) this.forget()
-    // Names come with a welcome; rows that were forgotten need theirs again.
-    if (result.restarted) this.stream.hello()
-    else if (result.lost) this.stream.send({a: "snapshot"})
+    if (result.restarted) {
+      this.forget()
+      // Names come with a welcome; rows that were forgotten need theirs again.
+      this.stream.hello()
+    } else if (result.lost) {
+      this.stream.send({a: "snapshot"})
+    }
     this.applied += result.changed.length
     this.tell(result.snapshot ? "snapshot" : "frame", result.changed)
     this.soon()

@@ -5,10 +5,10 @@
 // are those of the page's list: they change here, without Python. This relies on internals of Tabulator 6.4
 // (rowManager.rows, row.cells, modules.sort, columnManager), watched by browser tests.
 
-import {directionOf} from "./format.js"
+import {MONTHS} from "./format.js"
 import {numbers} from "./market.js"
 import {setData} from "./tiles.js"
-import {cellText, cellTitle, definitions, derive, paintCell} from "./columns.js"
+import {cellText, cellTitle, definitions, derive, markText, paintCell} from "./columns.js"
 import {Selection} from "./selection.js"
 
 const FLASH_MS = 300
@@ -20,7 +20,6 @@ const FOCUS_MS = 150
 // Rows beyond the window that are kept at full rate, so that a small scroll finds them fresh.
 const FOCUS_MARGIN = 6
 const WANT_MS = 2000
-const MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
 const ROW_PX = {compact: 24, normal: 28, relaxed: 36}
 
 export class Table {
@@ -185,7 +184,7 @@ export class Table {
     for (const row of tabulator.rowManager.rows) {
       row.heightStyled = ""
       row.heightInitialized = false
-      row.initialized = row.initialized && false
+      row.initialized = false
     }
     tabulator.rowManager.redraw(true)
     this.paintAll()
@@ -334,10 +333,7 @@ export class Table {
     const spec = this.specs.get(inner.column.field)
     if (!entry || !spec || spec.kind === "spark" || spec.kind === "range") return ""
     const text = cellText(entry, spec, this.page)
-    inner.element.tapedeckText = text
-    inner.element.toggleAttribute("data-blank", text === "—")
-    inner.element.toggleAttribute("data-wait", text === "")
-    if (spec.kind === "change" || spec.kind === "percent") setData(inner.element, "direction", directionOf(text))
+    markText(inner.element, text, spec)
     return text
   }
 
@@ -345,10 +341,7 @@ export class Table {
     const entry = this.byRow?.get(cell._cell.row)
     const spec = this.specs.get(cell._cell.column.field)
     const text = entry && spec ? cellTitle(entry, spec) : ""
-    if (!text) return null
-    const element = document.createElement("span")
-    element.textContent = text
-    return element
+    return text ? element("span", text) : null
   }
 
   // -- order and filter -----------------------------------------------------------------------------------------
@@ -461,6 +454,6 @@ function paintContract(cell, instrument) {
   parts.className = "td-contract"
   parts.title = instrument.key
   const last = option ? `${instrument.strike} ${instrument.instrument_type}` : "FUT"
-  parts.append(element("span", `${instrument.name} ${day} ${MONTHS[month - 1]}`), element("span", last))
+  parts.append(element("span", `${instrument.name} ${day} ${MONTHS[month - 1].toUpperCase()}`), element("span", last))
   cell.replaceChildren(parts)
 }
