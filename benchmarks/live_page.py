@@ -21,6 +21,7 @@ from benchmarks.servers import _answer, numbers, update_table
 from benchmarks.viewers import PATH
 from tapedeck.clock import SystemClock
 from tapedeck.hub import Hub
+from tapedeck.relay.overview import Overview
 from tapedeck.relay.server import Relay, StreamHandler
 
 #: The columns of the busiest table: all of them change with every price.
@@ -70,12 +71,15 @@ def market_page_server(line: Connection, shares: int, tiles: bool, steady: bool)
     """
     import panel as pn
 
-    from dashboards import app, theme
+    from dashboards import app, client, theme
 
     clock = open_clock()
     hub: Hub = StampedHub(shares, clock) if steady else open_hub(shares, clock)
-    relay = Relay(hub, NoUpstream(), clock)
-    routes = [(PATH, StreamHandler, {"relay": relay, "allowed": lambda request: True}), ("/api/day", Nothing)]
+    # As in the desk: what the page's tiles ask for is answered, not refused and asked for again.
+    overview = Overview(hub, NoUpstream())
+    relay = Relay(hub, NoUpstream(), clock, topics={"overview": overview})
+    stream = (PATH, StreamHandler, {"relay": relay, "allowed": lambda request: True})
+    routes = [stream, ("/api/day", Nothing), client.ROUTE]
 
     def begin() -> None:
         relay.start(IOLoop.current())

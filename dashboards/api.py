@@ -13,6 +13,7 @@ from .access import Gate
 from .answers import EXCHANGES, Answer, BadRequest, NotFound
 from .api_market import Days, InstrumentSearch, Quotes
 from .api_workspace import SavedWorkspace
+from .client import ROUTE as CLIENT
 
 if TYPE_CHECKING:
     from tapedeck.desk import Desk
@@ -77,10 +78,11 @@ ROUTES: tuple[tuple[str, type[Answer]], ...] = (
 
 
 def routes(desk: Desk, gate: Gate) -> list[tuple[str, Any, dict[str, Any]]]:
-    """The Tornado patterns of the application's own routes, the stream and the 404 included."""
+    """The Tornado patterns of the application's own routes, the stream, the client and the 404 included."""
     table: list[tuple[str, Any, dict[str, Any]]] = [(path, handler, {"desk": desk}) for path, handler in ROUTES]
     allowed: Callable[[Any], bool] = gate.allowed
     table.append(("/api/stream", StreamHandler, {"relay": desk.relay, "allowed": allowed}))
+    table.append(CLIENT)
     table.append(("/api/.*", NotFound, {"desk": desk}))
     return table
 

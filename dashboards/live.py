@@ -12,7 +12,7 @@ import panel as pn
 from panel.viewable import Viewable
 
 from tapedeck.views.bars import app_bar, brand, status_strip
-from tapedeck.views.relay_client import RelayClient
+from tapedeck.views.relay_client import ServedRelayClient
 from tapedeck.views.search_box import search_box
 
 #: Frames a second that a page asks for.
@@ -42,10 +42,10 @@ class Desk(Protocol):
     def workspace(self) -> _Workspace: ...
 
 
-def relay_client(desk: Desk) -> RelayClient:
+def relay_client(desk: Desk) -> ServedRelayClient:
     """The page's one live component, subscribed to the index tape and whatever the viewer looks at."""
     up = f"{pn.state.rel_path}/" if pn.state.rel_path else ""
-    return RelayClient(
+    return ServedRelayClient(
         tape=list(TAPE),
         workspace=desk.workspace.document(),
         rate=RATE_HZ,

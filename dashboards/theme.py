@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
+from dashboards import client
 from tapedeck.views.bars import LOGO
 from tapedeck.views.style import FONT, FONTS, SCHEME_CSS, TOKENS, variables
 
@@ -67,6 +68,11 @@ _SKELETON_ROWS = "".join("<div><i></i>" + "<b></b>" * 12 + "</div>" for _ in ran
 #: client takes it away when the table stands; without scripts' help it says so.
 TEMPLATE = (
     """{% extends "base.html" %}
+{% block preamble %}{{ super() }}
+    """
+    + client.HEAD
+    + """
+{% endblock %}
 {% block loader_css %}
   @font-face { font-family: "Inter"; font-style: normal; font-weight: 100 900; font-display: block;
     src: url("assets/inter-latin.woff2") format("woff2"); }

@@ -12,7 +12,7 @@ import panel as pn
 from playwright.sync_api import Page
 from tornado.ioloop import IOLoop
 
-from dashboards import app, theme
+from dashboards import app, client, theme
 from tapedeck.clock import SystemClock
 from tests.fake_relay import FakeRelay
 
@@ -36,7 +36,7 @@ class Served:
             {route: self._count(make) for route, make in app.build(self.relay.desk).items()},
             port=port, address="127.0.0.1", websocket_origin=[f"127.0.0.1:{port}"] if port else None,
             loop=self.loop, start=False, show=False, verbose=False,
-            extra_patterns=self.relay.routes(), static_dirs=theme.STATIC,
+            extra_patterns=[*self.relay.routes(), client.ROUTE], static_dirs=theme.STATIC,
             check_unused_sessions_milliseconds=200, unused_session_lifetime_milliseconds=8000,
         )  # fmt: skip
         self.server.start()

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from dashboards.answers import plain
 from dashboards.api import ROUTES
 from dashboards.app import PAGES
+from dashboards.client import PATH as CLIENT
 from tapedeck import sessions
 from tapedeck.settings import parse_start
+from tapedeck.views.relay_client import build_module
 from tests.inside import Inside
 from tests.support import wait_until
 
@@ -50,6 +52,14 @@ def test_every_route_answers_json_that_is_never_cached(desk, path):
     strict(answer.text)
 
 
+def test_a_page_names_the_client_by_what_it_holds_and_it_is_kept_for_good(desk):
+    assert f'import("./{CLIENT}")' in desk.get("/").text
+    answer = desk.get(f"/{CLIENT}")
+    assert answer.text == build_module()
+    assert answer.headers["Content-Type"].startswith("text/javascript")
+    assert {"private", "immutable"} <= set(answer.headers["Cache-Control"].split(", "))
+
+
 @pytest.mark.parametrize("path", list(PAGES))
 def test_every_page_is_served(desk, path):
     answer = desk.get(path)
@@ -59,7 +69,7 @@ def test_every_page_is_served(desk, path):
 
 
 @pytest.mark.parametrize(
-    "path", [*(path for path, _ in ROUTES), *PAGES, "/api/stream", "/ws", "/static/js/bokeh.min.js"]
+    "path", [*(path for path, _ in ROUTES), *PAGES, f"/{CLIENT}", "/api/stream", "/ws", "/static/js/bokeh.min.js"]
 )
 @pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}])
 def test_a_stranger_gets_nothing_from_any_route(desk, path, headers):

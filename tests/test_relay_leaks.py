@@ -116,6 +116,8 @@ def test_rounds_of_real_connections_leave_nothing_behind():
                 client.watch_books("NSE:S4", f"NSE:S{5 + n % 3}")
                 client.listen("overview")
                 assert client.wait(lambda mirror: len(mirror.table) == 10)
+                # A feed that says nothing for five seconds is not fresh, and ten clients may take as long.
+                server.publish(*range(20))
                 wait_until(lambda client=client: client.depth("NSE:S4")["fresh"] and client.topic("overview")["fresh"])
             assert len(server.wishes.held) == 10
             listeners = server.on_loop(lambda: list(server.relay._listeners.values()))

@@ -17,7 +17,7 @@ from tapedeck.views.detail import CONTRACT, FACTS, OPEN_INTEREST, STATISTICS, de
 from tapedeck.views.relay_client import TAG
 from tapedeck.views.style import TOKENS
 from tests.fake_relay import MARKET_MS, FakeDesk, FakeRelay, make_instruments
-from tests.page_support import Served, flow
+from tests.page_support import Served, flow, settle
 
 pytest_plugins = ["tests.page_fixtures"]
 
@@ -140,7 +140,7 @@ def test_the_book_is_shown_with_spread_middle_and_who_waits(open_page: Open, rel
     ]
     assert [shown(page, f'[data-total="{side}-quantity"]') for side in ("buy", "sell")] == ["2.50 L", "425"]
     assert [shown(page, f'[data-book="{side}"]') for side in ("buy", "sell")] == ["3.00 L · 75%", "25% · 1.00 L"]
-    assert {"a": "depth", "v": [INFY]} in relay.received
+    settle(page, lambda: {"a": "depth", "v": [INFY]} in relay.received)
 
 
 @pytest.mark.browser

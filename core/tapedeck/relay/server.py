@@ -316,10 +316,12 @@ class Relay:
             listener.send(out, beat.now)
 
     def _add_numbers(self, out: list[Packet], listener: Listener, maker: FrameMaker, due: bool) -> None:
-        """Frame, books and topics, the frame first: a book or topic that is owed after a snapshot follows it."""
+        """Frame, books and topics; a book or topic that is owed after a snapshot follows it."""
         due = due or listener.owes_snapshot
         if frame := maker.frame(listener, due):
-            out.append(frame)
+            # Before the state, unless names or a reason come first: a page that begins to draw with whatever it
+            # hears first shows new prices then.
+            out.insert(len(out) - (len(out) == 1 and out[0] is self._state), frame)
             self.stats["frames"] += 1
         if listener.depth and due:
             books = self._wishes.books.news(listener.depth, self._wishes.instruments)

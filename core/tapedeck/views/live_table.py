@@ -87,6 +87,8 @@ def live_table(
         "hidden_columns": ["key", "search"],
         "configuration": {
             "rowHeight": ROW_HEIGHT,
+            # Rows kept beyond the window, pixels: each of their cells costs the viewer as much as one in sight.
+            "renderVerticalBuffer": 5 * ROW_HEIGHT,
             "movableRows": True,
             "placeholder": "This list is empty: search with / and Shift+Enter, or paste symbols from the ⋯ menu",
             "placeholderHeaderFilter": "Nothing in this list matches the filter",

@@ -23,13 +23,12 @@ export function derive(numbers, line, instrument) {
 }
 
 // Tabulator's definitions of the columns: least widths that grow together, sorters that keep blanks last. Texts are
-// asked of the table whenever Tabulator makes a cell anew. `shown` are the fields to show, in order.
-export function definitions(specs, shown, table) {
-  // Frozen like the symbol they stand before: else Tabulator would freeze that at the right.
-  const hidden = ["_index", "key", "search"].map((field) => ({field, visible: false, frozen: true}))
+// asked of the table whenever Tabulator makes a cell anew. `shown` are the fields to show, in order. A column that is
+// not shown is not defined: every row would carry its cell. Only the one sorted by stays, hidden, if it must.
+export function definitions(specs, shown, table, sorted = "") {
   const place = (spec) => (spec.fixed ? -1 : shown.includes(spec.field) ? shown.indexOf(spec.field) : specs.length)
-  const ordered = [...specs].sort((a, b) => place(a) - place(b))
-  return [...hidden, ...ordered.map((spec) => ({...definition(spec, table), visible: place(spec) < specs.length}))]
+  const ordered = specs.filter((spec) => place(spec) < specs.length || spec.field === sorted).sort((a, b) => place(a) - place(b))
+  return ordered.map((spec) => (place(spec) < specs.length ? definition(spec, table) : {...definition(spec, table), visible: false}))
 }
 
 function definition(spec, table) {

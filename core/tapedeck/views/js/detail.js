@@ -167,8 +167,10 @@ export class Detail {
     this.last = live ? n.last_price : NaN
     const move = this.last - before
     if (!move || this.motion.matches) return
-    const tint = `var(--td-flash-${move > 0 ? "up" : "down"})`
-    this.fields.last.animate([{backgroundColor: tint}, {backgroundColor: "transparent"}], FLASH_MS)
+    const {last} = this.fields
+    last.dataset.flash = move > 0 ? "up" : "down"
+    clearTimeout(this.flashing)
+    this.flashing = setTimeout(() => last.removeAttribute("data-flash"), FLASH_MS)
   }
 
   // Where the last price and the average stand between the day's low and high.

@@ -13,7 +13,9 @@ import {Lines} from "./lines.js"
 import {yyyymmddOf} from "./format.js"
 
 const TAG = "tapedeck:"
-const DRAW_MS = 250
+// Without a message ages grow all the same. Longer than the pause between two frames: else each would be drawn twice.
+const IDLE_MS = 350
+const LOOK_MS = 500
 const ASK_MS = 8000
 
 // performance.now() that does not stand still while the machine sleeps: the wall clock shows the sleep.
@@ -39,6 +41,11 @@ function letGo(event) {
   if (event.detail > 0 && button && !button.closest("dialog, [popover], [role=tablist]")) button.blur()
 }
 
+// Whether a part's view still shows the elements the part knows: Panel may write a pane anew.
+function isCurrent({kind, view, content}) {
+  return !view || (view.el.isConnected && (kind === "table" || view.shadow_el?.lastElementChild === content))
+}
+
 export class Page {
   // `kinds`: class by kind of target, each with `draw(page)` and, if it needs it, `heard(type, message)`.
   constructor(model, view, kinds) {
@@ -55,7 +62,9 @@ export class Page {
     this.marketNow = NaN
     this.overview = null
     this.due = null
+    this.stopped = false
     this.drawnAt = -Infinity
+    this.lookedAt = -Infinity
     this.applied = 0
     this.frames = 0
     this.snapshots = 0
@@ -89,7 +98,6 @@ export class Page {
       ...listeners,
     ]
     for (const [target, name, handler] of this.listeners) target.addEventListener(name, handler)
-    this.timer = setInterval(() => { if (this.now() - this.drawnAt > DRAW_MS / 2) this.draw() }, DRAW_MS)
     this.view.model.document.on_event("connection_lost", () => { this.sessionLost = true; this.draw() })
     if (document.visibilityState === "hidden") this.stream.paused = true
     this.stream.open()
@@ -97,7 +105,8 @@ export class Page {
   }
 
   stop() {
-    clearInterval(this.timer)
+    this.stopped = true
+    clearTimeout(this.timer)
     cancelAnimationFrame(this.due)
     for (const [target, name, handler] of this.listeners ?? []) target.removeEventListener(name, handler)
     for (const target of this.targets.values()) target.part.stop?.()
@@ -259,8 +268,11 @@ export class Page {
   }
 
   draw() {
+    if (this.stopped) return
     cancelAnimationFrame(this.due)
     this.due = null
+    clearTimeout(this.timer)
+    this.timer = setTimeout(() => this.draw(), IDLE_MS)
     this.stream.watch(performance.now())
     this.findTargets()
     const now = this.now()
@@ -281,7 +293,11 @@ export class Page {
     this.day = day
   }
 
+  // Looking through the whole document costs more than most parts' drawing: only when something may be new.
   findTargets() {
+    const now = performance.now()
+    if (now - this.lookedAt < LOOK_MS && [...this.targets.values()].every(isCurrent)) return
+    this.lookedAt = now
     for (const model of this.view.model.document.all_models) {
       const tag = model.tags?.find((t) => typeof t === "string" && t.startsWith(TAG))
       if (!tag) continue

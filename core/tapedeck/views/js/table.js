@@ -44,11 +44,30 @@ export class Table {
     this.selection = new Selection(this)
     // Read when it changes, not when something is drawn: reading it then would lay the page out twice.
     this.width = view.el.clientWidth
-    this.resize = new ResizeObserver(() => {
-      this.width = view.el.clientWidth
+    this.height = view.el.clientHeight
+    this.resize = new ResizeObserver(() => this.resized())
+    this.takeOver(view)
+  }
+
+  // After a change of size Panel 1.9.4 makes every row anew, and before that it waits, in a loop without a pause,
+  // for its layout to finish and for the `load` of each stylesheet: what never comes takes one core of the viewer,
+  // for ever. Here the table fits itself.
+  takeOver(view) {
+    view._resize_pending = false
+    view._request_resize_redraw = () => {}
+  }
+
+  resized() {
+    const {clientWidth: width, clientHeight: height} = this.view.el
+    if (width === this.width && height === this.height) return
+    this.width = width
+    this.height = height
+    // Without a size the table is not shown: a narrow page shows another part.
+    if (this.tabulator && width && height) {
       this.showColumns()
-      this.focusSoon()
-    })
+      this.tabulator.redraw()
+      }
+    this.focusSoon()
   }
 
   get market() {
@@ -85,7 +104,7 @@ export class Table {
     this.columnsShown = wanted.join()
     this.density = ""
     this.applyDensity(tabulator)
-    tabulator.setColumns(definitions(this.columns, wanted, this))
+    this.setColumns(tabulator, wanted)
     const holder = tabulator.rowManager.element
     // Added after Tabulator's own listener: its new rows are in the document by now.
     holder.addEventListener("scroll", () => { this.paintAll(); this.focusSoon() })
@@ -159,10 +178,15 @@ export class Table {
     if (signature === this.columnsShown) return
     this.columnsShown = signature
     const {scrollTop} = tabulator.rowManager.element
-    tabulator.setColumns(definitions(this.columns, wanted, this))
+    this.setColumns(tabulator, wanted)
     this.applySort(tabulator)
     tabulator.rowManager.element.scrollTop = scrollTop
     this.paintAll()
+  }
+
+  setColumns(tabulator, wanted) {
+    const [sorted] = this.page.ui.get("sort").split(".")
+    tabulator.setColumns(definitions(this.columns, wanted, this, sorted))
   }
 
   keepColumns() {
@@ -190,18 +214,10 @@ export class Table {
     this.paintAll()
   }
 
-  // Panel 1.9.4 waits in a loop without a pause for the `load` of each stylesheet before it redraws after a
-  // resize, and a sheet that had loaded before it listened never says so: one core of the viewer, for ever.
-  settle() {
-    const sheets = this.view._initialized_stylesheets
-    for (const [url, loaded] of sheets ?? []) if (!loaded) sheets.set(url, true)
-  }
-
   // -- drawing --------------------------------------------------------------------------------------------------
 
   draw() {
     if (!this.attach()) return
-    this.settle()
     this.applyDensity(this.tabulator)
     this.showColumns()
     this.view.el.toggleAttribute("data-replay", this.market.replay)
