@@ -5,7 +5,10 @@ PYTHON ?= $(shell .ci/find-python)
 VENV ?= .venv
 BIN := $(VENV)/bin
 PORT ?= 5006
-ZONES := UTC Asia/Kolkata America/New_York
+ZONES := UTC America/New_York
+# Processes of the tests: many of them wait most of the time.
+JOBS ?= 3
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 LOCK := uv pip compile -q --universal --fork-strategy fewest --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11
 
 .PHONY: help serve test test-all check bench notebook docs lock clean
@@ -17,8 +20,8 @@ serve: $(VENV)/run.stamp ## Run the desk; without a Kite key it runs on the simu
 	@exec $(BIN)/python -m dashboards --port $(PORT)
 
 test: $(VENV)/dev.stamp chromium ## All tests, then the time-related ones under three time zones
-	$(BIN)/python -m pytest
-	@for zone in $(ZONES); do echo "== TZ=$$zone"; TZ=$$zone $(BIN)/python -m pytest -q -m timezones; done
+	TZ=Asia/Kolkata $(PYTEST)
+	@for zone in $(ZONES); do echo "== TZ=$$zone"; TZ=$$zone $(PYTEST) -q -m timezones; done
 
 test-all: ## All tests with every supported Python found (3.11, 3.12, 3.13)
 	@for version in $$(.ci/find-python --all); do \

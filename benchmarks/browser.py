@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from types import TracebackType
 from typing import NamedTuple
@@ -11,7 +12,8 @@ from playwright.sync_api import Page, sync_playwright
 
 from tapedeck.clock import SystemClock
 
-CHROMIUM = "/usr/bin/chromium"
+#: The shell is the same browser without a window to keep up.
+CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium") or "chromium"
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 WIDTH, HEIGHT = 1440, 900
 

@@ -11,7 +11,7 @@ from tapedeck.relay.server import StreamHandler
 
 from .access import Gate
 from .answers import EXCHANGES, Answer, BadRequest, NotFound
-from .api_market import Days, InstrumentSearch, Quotes
+from .api_market import Days, InstrumentSearch, Listed, Quotes
 from .api_workspace import SavedWorkspace
 from .client import ROUTE as CLIENT
 
@@ -73,6 +73,7 @@ ROUTES: tuple[tuple[str, type[Answer]], ...] = (
     ("/api/quotes", Quotes),
     ("/api/day", Days),
     ("/api/instruments", InstrumentSearch),
+    ("/api/instruments/listed", Listed),
     ("/api/workspace", SavedWorkspace),
 )
 

@@ -87,6 +87,17 @@ class Days(_OfKeys):
         return json.dumps(head | {"days": days}, separators=(",", ":"), allow_nan=False).encode()
 
 
+class Listed(_OfKeys):
+    """`/api/instruments/listed?i=NSE:INFY&i=...`: which of them are in today's list."""
+
+    parameters = frozenset({"i"})
+
+    async def answer(self) -> tuple[int, dict[str, Any]]:
+        keys = self.keys()
+        self._need_instruments()
+        return 200, {"listed": {key: self.desk.instruments.find(key) is not None for key in keys}}
+
+
 class InstrumentSearch(Answer):
     """`/api/instruments?q=...&exchange=...&type=...&expiry=...&strike=...&limit=...`: those that match, best first.
 

@@ -20,6 +20,23 @@ def real_data() -> Path:
     return folder
 
 
+#: With several processes (`-n`), each of these goes to one of them, in this order, and first: whole pages keep a core
+#: busy, so never more than two at once. Every other file is a group of its own.
+_PAGES = (
+    ("test_desk_page", "test_market_lists", "test_views_detail"),
+    ("test_dashboard_page", "test_market_states", "test_desk_rounds"),
+)
+_GROUP = {name: f"pages-{n}" for n, names in enumerate(_PAGES) for name in names}
+_ORDER = {name: n for n, name in enumerate(_GROUP)}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test its group; whole pages come first."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_GROUP.get(item.path.stem, item.path.stem)))
+    items.sort(key=lambda item: _ORDER.get(item.path.stem, len(_ORDER)))
+
+
 def _not_in_ci(report: pytest.TestReport | pytest.CollectReport) -> None:
     """Turn a skip into a failure where CI is set: a suite that ran nothing must not look green."""
     if os.environ.get("CI") and report.skipped and not hasattr(report, "wasxfail"):

@@ -87,7 +87,18 @@ class InstrumentsHandler(RequestHandler):
         self.finish({"query": words, "listed": len(self.desk.by_key), "instruments": rows[:limit]})
 
 
+class ListedHandler(RequestHandler):
+    """Which keys the desk has."""
+
+    def initialize(self, desk: FakeDesk) -> None:
+        self.desk = desk
+
+    def get(self) -> None:
+        self.finish({"listed": {key: key in self.desk.by_key for key in self.get_arguments("i")}})
+
+
 def fake_routes(desk: FakeDesk) -> list[tuple[str, type, dict[str, Any]]]:
     """For a server's `extra_patterns`."""
     handlers = {"workspace": WorkspaceHandler, "day": DayHandler, "instruments": InstrumentsHandler}
+    handlers["instruments/listed"] = ListedHandler
     return [(rf"/api/{name}", handler, {"desk": desk}) for name, handler in handlers.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,9 +11,12 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, s
 
 import tapedeck.views
 from tests.fake_relay import FakeDesk, FakeRelay, make_instruments
-from tests.page_support import Served
+from tests.page_support import PATIENCE_MS, Served, flow
 
-CHROMIUM = "/usr/bin/chromium"
+#: The shell is the same browser without a window to keep up; any Chromium does.
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"))), ""
+)
 ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
@@ -69,7 +73,7 @@ def open_page(browser: Browser, served: Served) -> Iterator[Callable[..., Page]]
         expected.extend(expect)
         context = browser.new_context(viewport={"width": width, "height": height})
         contexts.append(context)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE_MS)
         context.on("request", outside)
         page = context.new_page()
         if clock:
@@ -78,7 +82,7 @@ def open_page(browser: Browser, served: Served) -> Iterator[Callable[..., Page]]
         page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
         page.goto(served.url)
         if live:
-            page.wait_for_function("window.__tapedeck?.state === 'live' && window.__tapedeck.rows > 0")
+            flow(page, "window.__tapedeck?.state === 'live' && window.__tapedeck.rows > 0")
         return page
 
     yield open_

@@ -16,6 +16,9 @@ from dashboards import app, client, theme
 from tapedeck.clock import SystemClock
 from tests.fake_relay import FakeRelay
 
+#: How long a page is waited for, milliseconds. No test passes by it: it only ends those that would wait for ever.
+PATIENCE_MS = 40_000
+
 
 class Served:
     """The pages of a fake desk on a port of this process; `loop` runs in a thread of its own."""
@@ -122,15 +125,19 @@ def digits_on_screen(page: Page) -> str:
     )
 
 
-def flow(page: Page, condition: str, argument: Any = None) -> None:
-    """Wait until a JavaScript condition holds on the page."""
-    page.wait_for_function(condition, arg=argument)
+def flow(page: Page, condition: str, arg: Any = None, *, timeout: float | None = None) -> None:
+    """Wait until a JavaScript condition holds on the page; `timeout` in milliseconds.
+
+    Looked at twenty times a second. Playwright would look at every frame, and so have the page paint sixty a second:
+    ten pages that wait would take all there is of a small machine.
+    """
+    page.wait_for_function(condition, arg=arg, polling=50, timeout=timeout)
 
 
-def settle(page: Page, predicate: Callable[[], Any], timeout: float = 15.0) -> None:
+def settle(page: Page, predicate: Callable[[], Any], timeout: float = PATIENCE_MS / 1000) -> None:
     """Wait until `predicate` is true; meanwhile the browser's events are heard, which this thread hands out."""
     clock = SystemClock()
     deadline = clock.monotonic() + timeout
     while not predicate():
         assert clock.monotonic() < deadline, f"not true within {timeout} s"
-        page.evaluate("() => new Promise((done) => requestAnimationFrame(done))")
+        page.wait_for_timeout(20)

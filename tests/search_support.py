@@ -15,6 +15,7 @@ import tapedeck.views
 from tapedeck.views import style
 from tapedeck.views.search_box import EXAMPLES, search_box
 from tests.fake_relay import SNAPSHOT, FakeDesk, FakeRelay, make_instruments
+from tests.page_support import PATIENCE_MS, flow
 from tests.support import wait_until
 
 JS = Path(tapedeck.views.__file__).parent / "js"
@@ -129,15 +130,14 @@ class Field:
         self.shows(*rows)
 
     def shows(self, *rows: dict[str, Any]) -> None:
-        self.page.wait_for_function(
+        flow(
+            self.page,
             "(symbols) => [...root.querySelectorAll('.hit .symbol')].map((e) => e.textContent).join('|') === symbols",
             arg="|".join(one["tradingsymbol"] for one in rows),
         )
 
     def says(self, text: str) -> None:
-        self.page.wait_for_function(
-            "(text) => root.querySelector('[data-search-said]').textContent.includes(text)", arg=text
-        )
+        flow(self.page, "(text) => root.querySelector('[data-search-said]').textContent.includes(text)", arg=text)
 
     def holds(self, query: str) -> Route:
         """Take this question out of those that are held, when it has come."""
@@ -186,7 +186,7 @@ def _module(route: Route) -> None:
 def open_field(browser: Browser, answers: Answers, *, width: int = 1440, scheme: str = "dark") -> Iterator[Field]:
     """A page with nothing but the search in a bar that cuts off what hangs over; no script may have failed."""
     context = browser.new_context(viewport={"width": width, "height": 900})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))

@@ -22,6 +22,9 @@ from tapedeck.views.relay_client import build_module
 from tests.inside import Inside
 from tests.support import wait_until
 
+#: Routes that must be told which instruments.
+OF_KEYS = {"/api/quotes", "/api/day", "/api/instruments/listed"}
+
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory) -> Iterator[Inside]:
@@ -45,7 +48,7 @@ def strict(text: str) -> object:
 
 @pytest.mark.parametrize("path", [path for path, _ in ROUTES])
 def test_every_route_answers_json_that_is_never_cached(desk, path):
-    answer = desk.get(path + ("?i=NSE:INFY" if path in {"/api/quotes", "/api/day"} else ""))
+    answer = desk.get(path + ("?i=NSE:INFY" if path in OF_KEYS else ""))
     assert answer.status_code == 200, answer.text
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.headers["Content-Type"].startswith("application/json")
@@ -82,6 +85,12 @@ def test_other_methods_are_refused(desk, path):
     for method in ("POST", "PUT", "DELETE", "PATCH"):
         if (method, path) != ("PUT", "/api/workspace"):
             assert requests.request(method, desk.address + path, timeout=10).status_code in {403, 405}
+
+
+def test_what_is_listed_is_told_of_many_at_once(desk):
+    keys = ["NSE:INFY", "NSE:NO SUCH", "NSE:NIFTY 50", "BSE:INFY; drop"]
+    answer = desk.get("/api/instruments/listed?" + urlencode([("i", key) for key in keys]))
+    assert answer.json() == {"listed": dict(zip(keys, [True, False, True, False], strict=True))}
 
 
 def test_an_unknown_route_is_told_so_as_json(desk):
@@ -190,7 +199,7 @@ words = st.text(max_size=30) | st.sampled_from(["NSE:INFY", "NSE:", ":", "256265
 
 @settings(max_examples=700, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    path=st.sampled_from(["/api/quotes", "/api/day", "/api/instruments", "/api/system/market-status", "/healthz"]),
+    path=st.sampled_from(["/api/quotes", "/api/day", "/api/instruments", "/api/instruments/listed", "/api/system/market-status", "/healthz"]),
     query=st.lists(
         st.tuples(
             st.sampled_from(["i", "q", "limit", "exchange", "segment", "step", "type", "expiry", "strike", "x"])

@@ -15,6 +15,7 @@ from tapedeck.relay.listener import Listener, Subscription
 from tapedeck.relay.server import StreamHandler
 from tapedeck.settings import parse_start
 from tests.inside import Inside
+from tests.page_support import flow
 from tests.support import wait_until
 
 pytest_plugins = ["tests.page_fixtures"]
@@ -41,13 +42,13 @@ def alive() -> Counter[str]:
 def test_twenty_pages_opened_and_closed_in_rounds_leave_nothing(inside: Inside, browser: Browser) -> None:
     desk, before, tasks = inside.desk, alive(), inside.tasks()
     for _ in range(ROUNDS):
-        context = browser.new_context(viewport={"width": 1440, "height": 900})
+        context = browser.new_context(viewport={"width": 1280, "height": 480})
         context.set_default_timeout(60_000)
         pages = [context.new_page() for _ in range(PAGES)]
         for page in pages:
             page.goto(inside.address + "/", wait_until="commit")
         for page in pages:
-            page.wait_for_function("window.__tapedeck?.state === 'live' && window.__tapedeck.rows === 50")
+            flow(page, "window.__tapedeck?.state === 'live' && window.__tapedeck.rows === 50")
         assert desk.relay.client_count == PAGES
         assert desk.socket.status.connections == 1
         context.close()

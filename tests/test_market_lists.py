@@ -124,8 +124,9 @@ def test_a_sorted_table_does_not_pretend_to_be_movable(open_page: Open, relay: F
 def test_pasted_symbols_are_looked_up_and_the_unknown_named(open_page: Open, relay: FakeRelay) -> None:
     page = open_page()
     menu(page, "Paste symbols…")
-    page.get_by_role("textbox", name="Symbols").fill("RELIANCE, nse:share07\nNIFTY 50\tSHARE0\nINFY")
+    page.get_by_role("textbox", name="Symbols").fill("RELIANCE, nse:share07\nNIFTY 50\tSHARE0\nINFY, XYZ:9")
     page.get_by_role("button", name="Check and add").click()
+    page.get_by_text("“XYZ:9” is no symbol: left out").wait_for()
     page.get_by_text("NSE:SHARE0 is not listed; take NSE:SHARE00").wait_for()
     page.get_by_role("checkbox").check()
     page.get_by_role("button", name="Add these").click()

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route
 
 from tapedeck.views import style
+from tests.page_support import PATIENCE_MS, flow
 from tests.search_support import JS
 
 pytestmark = pytest.mark.browser
@@ -49,7 +50,7 @@ START = """async () => {
 
 def open_keys(browser: Browser, scheme: str = "dark") -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1000, "height": 700})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -251,7 +252,7 @@ def test_the_sheet_holds_the_focus_and_closes_by_keys_button_and_backdrop(keys: 
             keys.get_by_role("button", name="Close").click()
         else:
             keys.mouse.click(5, 5)
-        keys.wait_for_function("!sheet.open")
+        flow(keys, "!sheet.open")
 
 
 def test_the_sheet_is_named_and_fits_the_screen_in_two_columns(keys: Page) -> None:

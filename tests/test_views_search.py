@@ -10,6 +10,7 @@ from playwright.sync_api import Browser
 from dashboards.answers import EXCHANGES as DESK_EXCHANGES
 from tapedeck.instruments import KINDS
 from tapedeck.views.search_box import EXCHANGES, TYPES
+from tests.page_support import flow
 from tests.search_support import CALL, INFY, NIFTY, PUT, TCS, Answers, Field, open_field, row
 
 pytestmark = pytest.mark.browser
@@ -64,11 +65,11 @@ def test_the_newest_answer_wins_whichever_comes_first(field: Field, answers: Ans
     answers.holding = True
     for text in ("inf", "infy"):
         field.type(text)
-        field.page.wait_for_function("(n) => search.finder.onTheirWay.size === n", arg=len(text) - 2)
+        flow(field.page, "(n) => search.finder.onTheirWay.size === n", arg=len(text) - 2)
     field.release("infy")
     field.shows(INFY)
     field.release("inf")
-    field.page.wait_for_function("search.finder.dropped === 1")
+    flow(field.page, "search.finder.dropped === 1")
     field.shows(INFY)
 
 
@@ -77,10 +78,10 @@ def test_a_slow_desk_is_asked_two_questions_at_a_time_and_the_last_one_for_sure(
     answers.holding = True
     for length in range(2, 8):
         field.type("infosys"[:length])
-        field.page.wait_for_function("search.finder.timer === null")
+        flow(field.page, "search.finder.timer === null")
     assert [question["q"] for question in answers.asked] == ["in", "inf"]
     field.release("in")
-    field.page.wait_for_function("[...search.finder.onTheirWay].some((path) => path.includes('infosys'))")
+    flow(field.page, "[...search.finder.onTheirWay].some((path) => path.includes('infosys'))")
     field.release("infosys")
     field.shows(INFY)
     assert [question["q"] for question in answers.asked] == ["in", "inf", "infosys"]
@@ -107,7 +108,7 @@ def test_what_is_typed_in_one_go_is_asked_once_and_kept_for_half_a_minute(browse
         field.page.clock.run_for(30_000)
         field.type("tcs ")
         field.page.clock.run_for(200)
-        field.page.wait_for_function("search.finder.phase === 'found'")
+        flow(field.page, "search.finder.phase === 'found'")
         assert [question["q"] for question in answers.asked] == ["infy", "tcs", "tcs"]
 
 
@@ -135,7 +136,7 @@ def test_a_failure_is_told_in_the_desks_words_and_can_be_tried_again(field: Fiel
 def test_an_unreachable_desk_is_said_and_enter_tries_again(field: Field, answers: Answers) -> None:
     answers.holding = True
     field.type("infy")
-    field.page.wait_for_function("search.finder.onTheirWay.size === 1")
+    flow(field.page, "search.finder.onTheirWay.size === 1")
     field.holds("infy").abort()
     field.says("Not searched: the desk is not reachable.")
     answers.holding, answers.found["infy"] = False, [INFY]
@@ -167,12 +168,12 @@ def test_filters_go_with_the_question_and_are_chosen_by_keys_too(field: Field, a
     field.find("nifty", NIFTY, CALL)
     field.page.get_by_role("radio", name="Puts").click()
     field.page.get_by_role("radio", name="NFO").click()
-    field.page.wait_for_function("search.finder.phase === 'found' && search.finder.path.includes('NFO')")
+    flow(field.page, "search.finder.phase === 'found' && search.finder.path.includes('NFO')")
     assert answers.asked[-1] == {"q": "nifty", "limit": "30", "type": "PE", "exchange": "NFO"}
     assert field.has_focus()
     field.press("Tab")
     field.page.keyboard.press("ArrowLeft")
-    field.page.wait_for_function("search.finder.path.includes('type=CE')")
+    flow(field.page, "search.finder.path.includes('type=CE')")
     assert field.page.evaluate("root.activeElement.textContent") == "Calls"
     assert field.opened
     field.page.keyboard.press("Escape")
@@ -184,7 +185,7 @@ def test_a_price_is_fresh_or_blank_and_never_of_what_the_page_does_not_follow(fi
     prices = "[...root.querySelectorAll('.hit')].map((e) => [e.dataset.mode, e.querySelector('.last').textContent])"
     assert field.page.evaluate(prices) == [["live", "1,525.00"], ["", ""]]
     field.page.evaluate("page.market.gap(page.now() - 6000)")
-    field.page.wait_for_function("root.querySelector('.hit').dataset.mode === 'blank'")
+    flow(field.page, "root.querySelector('.hit').dataset.mode === 'blank'")
     assert field.page.evaluate(prices) == [["blank", "—"], ["", ""]]
 
 

@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tapedeck.views.search_box import EXAMPLES
+from tests.page_support import flow
 from tests.search_support import CALL, INFY, MANY, TCS, Answers, Field, open_field, option
 
 pytestmark = pytest.mark.browser
@@ -58,10 +59,10 @@ def test_enter_before_the_answer_opens_the_best_hit_when_it_comes(field: Field, 
     answers.holding = True
     field.type("infy")
     field.press("Enter")
-    field.page.wait_for_function("search.finder.onTheirWay.size === 1")
+    flow(field.page, "search.finder.onTheirWay.size === 1")
     assert field.picked == []
     field.release("infy")
-    field.page.wait_for_function("page.picked.length === 1")
+    flow(field.page, "page.picked.length === 1")
     assert field.picked == ["NSE:INFY"]
 
 
@@ -70,9 +71,9 @@ def test_typing_on_takes_an_early_enter_back(field: Field, answers: Answers) -> 
     answers.holding = True
     field.type("inf")
     field.press("Enter")
-    field.page.wait_for_function("search.finder.onTheirWay.size === 1")
+    flow(field.page, "search.finder.onTheirWay.size === 1")
     field.type("infy")
-    field.page.wait_for_function("search.finder.onTheirWay.size === 2")
+    flow(field.page, "search.finder.onTheirWay.size === 2")
     field.release("infy")
     field.shows(INFY)
     assert field.picked == []
@@ -87,7 +88,7 @@ def test_a_hit_is_added_to_the_current_list_once(field: Field, answers: Answers,
     field.press(key)
     field.says("NSE:INFY is already in Watchlist")
     assert field.keys == ["NSE:TCS", "NSE:INFY"]
-    field.page.wait_for_function("!page.workspace.dirty.size && !page.workspace.saving")
+    flow(field.page, "!page.workspace.dirty.size && !page.workspace.saving")
     assert [document["lists"][0]["keys"] for document in answers.saved] == [["NSE:TCS", "NSE:INFY"]]
 
 
@@ -204,7 +205,7 @@ def test_the_popup_follows_the_field_and_keeps_its_size(field: Field, answers: A
     field.says("Nothing is called like that")
     assert field.page.locator(".popup").bounding_box() == before
     field.page.set_viewport_size({"width": 1300, "height": 700})
-    field.page.wait_for_function("root.querySelector('.popup').getBoundingClientRect().bottom <= 700")
+    flow(field.page, "root.querySelector('.popup').getBoundingClientRect().bottom <= 700")
 
 
 def test_it_is_a_combobox_with_a_listbox_for_screen_readers(field: Field) -> None:
@@ -242,14 +243,14 @@ def test_in_the_app_bar_slash_finds_enter_opens_and_the_keyboard_goes_on(open_pa
     page = open_page()
     page.keyboard.press("/")
     page.keyboard.type("tata")
-    page.wait_for_function("__tapedeck.page.parts('search')[0].options.some(({row}) => row?.key === 'NSE:TCS')")
+    flow(page, "__tapedeck.page.parts('search')[0].options.some(({row}) => row?.key === 'NSE:TCS')")
     popup = page.locator(".popup").bounding_box()
     assert popup is not None
     assert popup["y"] < 40
     assert popup["height"] > 400
     page.keyboard.press("Enter")
-    page.wait_for_function("__tapedeck.page.selected === 'NSE:TCS'")
+    flow(page, "__tapedeck.page.selected === 'NSE:TCS'")
     page.keyboard.press("ArrowDown")
-    page.wait_for_function("__tapedeck.page.selected === 'NSE:RELIANCE'")
+    flow(page, "__tapedeck.page.selected === 'NSE:RELIANCE'")
     page.keyboard.press("?")
     assert page.get_by_role("dialog", name="Keyboard").is_visible()

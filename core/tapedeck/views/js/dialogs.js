@@ -1,8 +1,12 @@
 // The dialogs of the watchlist: a name, pasted symbols, the columns. One <dialog> in the page's top layer.
 
-import {parseKeys} from "./symbols.js"
+import {parseSymbols} from "./symbols.js"
 
 const AT_ONCE = 4
+// Instruments that one question is about.
+const OF_ONE = 200
+// So much of a word that is no symbol is repeated.
+const SAID = 24
 
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag)
@@ -53,8 +57,9 @@ export function nameDialog(page, {title, value, check, done}) {
   input.select()
 }
 
-// Paste symbols; what is not listed is said, with the nearest one to take instead.
-export function pasteDialog(page, done, {text = "", from = ""} = {}) {
+// Paste symbols; what is not listed is said, with the nearest one to take instead. `problem(keys)` says why they cannot
+// be added, "" when they can.
+export function pasteDialog(page, done, {text = "", from = "", problem = () => ""} = {}) {
   const area = element("textarea", {
     value: text, rows: 10, spellcheck: false, ariaLabel: "Symbols",
     placeholder: "INFY\nNSE:TCS, NSE:NIFTY 50\nNFO:NIFTY26NOVFUT",
@@ -62,65 +67,68 @@ export function pasteDialog(page, done, {text = "", from = ""} = {}) {
   const report = element("div", {className: "report", role: "status"})
   const hint = from ? `From ${from}: check, then add.` : "One symbol a line, or separated by commas or tabs. Without an exchange NSE is meant."
   const body = element("div", {}, element("p", {textContent: hint}), area, report)
-  const look = () => { resolveAll(page, parseKeys(area.value), report, (keys) => { dialog.close(); done(keys) }); return false }
+  const look = () => {
+    const {keys, unread} = parseSymbols(area.value)
+    // Before they are looked up: that takes a moment for a long list.
+    report.textContent = keys.length ? problem(keys) : "there is no symbol in this text"
+    if (!report.textContent) resolveAll(page, keys, unread, report, (good) => { dialog.close(); done(good) })
+    return false
+  }
   const dialog = openDialog(page, from ? `Import ${from}` : "Add symbols", body, [["Cancel"], ["Check and add", look, "main"]])
   area.focus()
 }
 
-async function resolveAll(page, keys, report, done) {
-  if (!keys.length) {
-    report.textContent = "there is no symbol in this text"
-    return
-  }
+async function resolveAll(page, keys, unread, report, done) {
   const bar = element("progress", {max: keys.length, value: 0})
-  const word = element("span", {textContent: `looking up ${keys.length}`})
-  report.replaceChildren(bar, word)
-  const found = new Map()
-  const queue = [...keys]
-  const work = async () => {
+  report.replaceChildren(bar, element("span", {textContent: `looking up ${keys.length}`}))
+  const found = new Map(keys.filter((key) => page.market.byKey.has(key)).map((key) => [key, {key}]))
+  const each = async (queue, work) => {
     while (queue.length && report.isConnected) {
-      const key = queue.shift()
-      found.set(key, await resolveOne(page, key))
+      await work(queue.shift())
       bar.value = found.size
     }
   }
+  const inTurns = (queue, work) => Promise.all(Array.from({length: AT_ONCE}, () => each(queue, work)))
   try {
-    await Promise.all(Array.from({length: AT_ONCE}, work))
+    const asked = keys.filter((key) => !found.has(key))
+    const parts = Array.from({length: Math.ceil(asked.length / OF_ONE)}, (_, i) => asked.slice(i * OF_ONE, (i + 1) * OF_ONE))
+    await inTurns(parts, async (part) => {
+      const said = await page.ask(`api/instruments/listed?${new URLSearchParams(part.map((key) => ["i", key]))}`)
+      for (const key of part) if (said.listed[key]) found.set(key, {key})
+    })
+    await inTurns(keys.filter((key) => !found.has(key)), async (key) => found.set(key, {near: await nearest(page, key)}))
   } catch (error) {
     report.textContent = `not looked up: ${error.message}`
     return
   }
-  if (report.isConnected) conclude(keys, found, report, done)
+  if (report.isConnected) conclude(keys, found, unread, report, done)
 }
 
-// {key} when it is listed just so, else {near} with what comes nearest.
-async function resolveOne(page, key) {
-  if (page.market.byKey.has(key)) return {key}
+// The key that comes nearest to one that is not listed, if any does.
+async function nearest(page, key) {
   const [exchange, symbol] = [key.slice(0, key.indexOf(":")), key.slice(key.indexOf(":") + 1)]
-  const query = new URLSearchParams({q: symbol, exchange, limit: "1"})
-  const said = await page.ask(`api/instruments?${query}`)
-  const first = said.instruments?.[0]
-  if (first?.key === key) return {key}
-  return {near: first?.key}
+  const said = await page.ask(`api/instruments?${new URLSearchParams({q: symbol, exchange, limit: "1"})}`)
+  return said.instruments?.[0]?.key
 }
 
-function conclude(keys, found, report, done) {
+function conclude(keys, found, unread, report, done) {
   const good = keys.filter((key) => found.get(key).key)
   const bad = keys.filter((key) => !found.get(key).key)
-  if (!bad.length) return done(good)
+  if (!bad.length && !unread.length) return done(good)
   const boxes = bad.map((key) => {
     const {near} = found.get(key)
     const box = element("input", {type: "checkbox", disabled: !near, value: near ?? ""})
     const text = near ? `${key} is not listed; take ${near}` : `${key} is not listed, and nothing comes near`
     return element("label", {}, box, element("span", {textContent: text}))
   })
+  const words = unread.map((word) => element("p", {textContent: `“${word.slice(0, SAID)}${word.length > SAID ? "…" : ""}” is no symbol: left out`}))
   const take = () => {
     const chosen = boxes.map((label) => label.firstChild).filter((box) => box.checked).map((box) => box.value)
     done([...good, ...chosen])
   }
   const button = element("button", {type: "button", textContent: "Add these", className: "main"})
   button.addEventListener("click", take)
-  report.replaceChildren(element("p", {textContent: `${good.length} found, ${bad.length} not:`}), ...boxes, button)
+  report.replaceChildren(element("p", {textContent: `${good.length} found, ${bad.length + unread.length} not:`}), ...boxes, ...words, button)
   button.focus()
 }
 

@@ -6,7 +6,7 @@
 import {setData, setText, toggles} from "./tiles.js"
 import {chooseColumns, nameDialog, pasteDialog} from "./dialogs.js"
 import {plainCell} from "./selection.js"
-import {parseKeys} from "./symbols.js"
+import {parseSymbols} from "./symbols.js"
 
 const MOST_KEYS = 1000
 const MOST_KEYS_IN_ALL = 3000
@@ -62,7 +62,7 @@ export class Lists {
       create: () => this.create(),
       rename: () => this.rename(),
       delete: () => this.deleteList(),
-      paste: () => pasteDialog(this.page, (keys) => this.add(keys)),
+      paste: () => this.paste(),
       import: () => this.root.querySelector("input[type=file]").click(),
       export: () => this.exportFile(),
       copy: () => this.page.tables()[0]?.copy(),
@@ -177,12 +177,26 @@ export class Lists {
     this.page.workspace.changeList(name, keys)
   }
 
-  add(keys) {
+  // Those of `keys` that the current list lacks.
+  fresh(keys) {
+    const have = new Set(this.current.keys)
+    return keys.filter((key) => !have.has(key))
+  }
+
+  // Why these cannot be added to the current list; "" when they can.
+  roomProblem(keys) {
     const {keys: have, name} = this.current
-    const fresh = keys.filter((key) => !have.includes(key))
     const all = this.page.workspace.lists.reduce((sum, one) => sum + one.keys.length, 0)
     const room = Math.min(MOST_KEYS - have.length, MOST_KEYS_IN_ALL - all)
-    if (fresh.length > room) return this.page.shell?.say(`${name} has room for ${room} more; ${fresh.length} were given`)
+    const {length} = this.fresh(keys)
+    return length > room ? `${name} has room for ${room} more; ${length} were given` : ""
+  }
+
+  add(keys) {
+    const {keys: have, name} = this.current
+    const fresh = this.fresh(keys)
+    const problem = this.roomProblem(keys)
+    if (problem) return this.page.shell?.say(problem)
     if (fresh.length) this.change([...have, ...fresh], `${fresh.length} added to ${name}`)
     else this.page.shell?.say(`all of them are in ${name} already`)
   }
@@ -227,12 +241,17 @@ export class Lists {
 
   // -- files ------------------------------------------------------------------------------------------------------
 
+  paste(options = {}) {
+    pasteDialog(this.page, (keys) => this.add(keys), {...options, problem: (keys) => this.roomProblem(keys)})
+  }
+
   async importFile(input) {
     const file = input.files[0]
     input.value = ""
     if (!file) return
     if (file.size > 1 << 20) return this.page.shell?.say(`${file.name} is larger than 1 MB: not a list of symbols`)
-    pasteDialog(this.page, (keys) => this.add(keys), {text: parseKeys(await file.text()).join("\n"), from: file.name})
+    const {keys, unread} = parseSymbols(await file.text())
+    this.paste({text: [...keys, ...unread].join("\n"), from: file.name})
   }
 
   exportFile() {

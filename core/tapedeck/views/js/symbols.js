@@ -3,15 +3,21 @@
 const HEADINGS = new Set(["instrument", "symbol", "tradingsymbol", "key", "ticker", "scrip"])
 const EXCHANGES = new Set(["NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX", "NCO"])
 
-// Keys EXCHANGE:TRADINGSYMBOL of a text, each once, in order. One per line or cell; without an exchange NSE is
-// meant. Of a table with a heading only the column of instruments counts (and its column `exchange`).
-export function parseKeys(text) {
+// Keys EXCHANGE:TRADINGSYMBOL of a text, each once, in order, and the words that cannot be one. One per line or cell;
+// without an exchange NSE is meant. Of a table with a heading only the column of instruments counts (and its column
+// `exchange`).
+export function parseSymbols(text) {
   const lines = text.replace(/^\ufeff/, "").split(/\r?\n/).map((line) => cells(line)).filter((line) => line.some(Boolean))
-  if (!lines.length) return []
+  if (!lines.length) return {keys: [], unread: []}
   const heading = lines[0].map((cell) => cell.toLowerCase())
   const at = heading.findIndex((cell) => HEADINGS.has(cell))
   const found = at >= 0 ? column(lines.slice(1), at, heading.indexOf("exchange")) : lines.flat()
-  return [...new Set(found.map(toKey).filter(Boolean))]
+  const words = found.filter((word) => word.trim())
+  return {keys: [...new Set(words.map(toKey).filter(Boolean))], unread: words.filter((word) => !toKey(word))}
+}
+
+export function parseKeys(text) {
+  return parseSymbols(text).keys
 }
 
 function column(lines, at, exchange) {
