@@ -199,7 +199,16 @@ words = st.text(max_size=30) | st.sampled_from(["NSE:INFY", "NSE:", ":", "256265
 
 @settings(max_examples=700, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    path=st.sampled_from(["/api/quotes", "/api/day", "/api/instruments", "/api/instruments/listed", "/api/system/market-status", "/healthz"]),
+    path=st.sampled_from(
+        [
+            "/api/quotes",
+            "/api/day",
+            "/api/instruments",
+            "/api/instruments/listed",
+            "/api/system/market-status",
+            "/healthz",
+        ]
+    ),
     query=st.lists(
         st.tuples(
             st.sampled_from(["i", "q", "limit", "exchange", "segment", "step", "type", "expiry", "strike", "x"])

@@ -7,15 +7,19 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+import requests
 from bokeh.document import Document
 from panel.viewable import Viewable
 from playwright.sync_api import Browser
 
+from tapedeck.desk import Desk
+from tapedeck.relay.client import connect
 from tapedeck.relay.listener import Listener, Subscription
 from tapedeck.relay.server import StreamHandler
 from tapedeck.settings import parse_start
 from tests.inside import Inside
 from tests.page_support import flow
+from tests.running import last_price
 from tests.support import wait_until
 
 pytest_plugins = ["tests.page_fixtures"]
@@ -38,8 +42,14 @@ def alive() -> Counter[str]:
     return Counter(kind.__name__ for one in gc.get_objects() for kind in KINDS if isinstance(one, kind))
 
 
+def connections(desk: Desk) -> tuple[int, int, int]:
+    """At most at once, in all, refused: as the simulated exchange itself has it."""
+    log = requests.get(f"{desk.exchange.ws_root.replace('ws', 'http', 1)}/sim/connections", timeout=10).json()
+    return log["max_simultaneous"], log["total"], log["refused"]
+
+
 @pytest.mark.timeout(300)
-def test_twenty_pages_opened_and_closed_in_rounds_leave_nothing(inside: Inside, browser: Browser) -> None:
+def test_twenty_pages_in_rounds_cost_one_connection_and_leave_nothing(inside: Inside, browser: Browser) -> None:
     desk, before, tasks = inside.desk, alive(), inside.tasks()
     for _ in range(ROUNDS):
         context = browser.new_context(viewport={"width": 1280, "height": 480})
@@ -47,14 +57,16 @@ def test_twenty_pages_opened_and_closed_in_rounds_leave_nothing(inside: Inside, 
         pages = [context.new_page() for _ in range(PAGES)]
         for page in pages:
             page.goto(inside.address + "/", wait_until="commit")
-        for page in pages:
-            flow(page, "window.__tapedeck?.state === 'live' && window.__tapedeck.rows === 50")
-        assert desk.relay.client_count == PAGES
-        assert desk.socket.status.connections == 1
+        with connect(inside.stream, ["NSE:INFY"]) as client:
+            for page in pages:
+                flow(page, "window.__tapedeck?.state === 'live' && window.__tapedeck.rows === 50")
+            wait_until(lambda client=client: last_price(client, "NSE:INFY"))
+            assert desk.relay.client_count == PAGES + 1
+        assert connections(desk) == (1, 1, 0)
         context.close()
+        del client
         wait_until(lambda: desk.relay.client_count == 0)
-        wait_until(lambda: not inside.serving.server.get_sessions(), timeout=30)
-        wait_until(lambda: desk.socket.status.subscribed == 0, timeout=30)
-        wait_until(lambda: not alive() - before, timeout=30, every=0.5)
+        wait_until(lambda: not inside.serving.server.get_sessions())
+        wait_until(lambda: desk.socket.status.subscribed == 0)
+        wait_until(lambda: not alive() - before, every=0.5)
         wait_until(lambda: inside.tasks() == tasks)
-    assert desk.socket.status.connections == 1
