@@ -57,7 +57,7 @@ def complete(body: dict) -> dict | None:
 
 
 def test_what_somebody_watches_grows_with_the_minutes(desk):
-    assert desk.desk.quotes("NSE:TCS")["fresh"].all()
+    wait_until(lambda: desk.desk.quotes("NSE:TCS")["fresh"].all())
     price = wait_until(lambda: ask(desk, "NSE:TCS")["days"]["NSE:TCS"]["prices"][-1], timeout=30)
     assert price > 0
 
