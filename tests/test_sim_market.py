@@ -46,13 +46,14 @@ def at(hhmm: str, day: date = TODAY) -> int:
     return ist_ns(day, hhmm)
 
 
-def test_the_same_seed_gives_the_same_day_in_every_process() -> None:
+@pytest.mark.once
+def test_the_same_seed_gives_the_same_day_in_every_process_and_place() -> None:
     found = [
         subprocess.run(
             [sys.executable, "-c", FINGERPRINT],
-            env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True,
+            env=os.environ | {"PYTHONHASHSEED": seed, "TZ": zone}, capture_output=True, text=True, check=True,
         ).stdout.strip()
-        for seed in ("1", "2024")
+        for seed, zone in (("1", "UTC"), ("2024", "America/New_York"))
     ]  # fmt: skip
     day = Market(7).day(TODAY)
     day.snapshot([token("NFO:NIFTY26NOVFUT"), 738561], at("10:00"))  # another order of questions
@@ -119,6 +120,7 @@ def test_session_classes_follow_the_derivatives() -> None:
     assert found["NFO:NIFTY26D0126000CE"].session_class == "option"
 
 
+@pytest.mark.once
 @settings(max_examples=60, deadline=None)
 @given(
     day=st.sampled_from(DAYS),
