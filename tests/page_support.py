@@ -19,6 +19,11 @@ from tests.fake_relay import FakeRelay
 #: How long a page is waited for, milliseconds. No test passes by it: it only ends those that would wait for ever.
 PATIENCE_MS = 40_000
 
+DRAWN = """() => window.__tapedeck?.page?.due && new Promise((done) => {
+  requestAnimationFrame(done)
+  setTimeout(done, 250)
+})"""
+
 
 class Served:
     """The pages of a fake desk on a port of this process; `loop` runs in a thread of its own."""
@@ -132,6 +137,8 @@ def flow(page: Page, condition: str, arg: Any = None, *, timeout: float | None =
     ten pages that wait would take all there is of a small machine.
     """
     page.wait_for_function(condition, arg=arg, polling=50, timeout=timeout)
+    # What made it true may not be drawn yet: the next frame does that.
+    page.evaluate(DRAWN)
 
 
 def settle(page: Page, predicate: Callable[[], Any], timeout: float = PATIENCE_MS / 1000) -> None:
