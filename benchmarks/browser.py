@@ -12,8 +12,9 @@ from playwright.sync_api import Page, sync_playwright
 
 from tapedeck.clock import SystemClock
 
-#: The shell is the same browser without a window to keep up.
-CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium") or "chromium"
+#: The shell is the same browser without a window to keep up; any Chromium does.
+_NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, _NAMES)), "chromium")
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 WIDTH, HEIGHT = 1440, 900
 

@@ -99,6 +99,8 @@ class ListedHandler(RequestHandler):
 
 def fake_routes(desk: FakeDesk) -> list[tuple[str, type, dict[str, Any]]]:
     """For a server's `extra_patterns`."""
-    handlers = {"workspace": WorkspaceHandler, "day": DayHandler, "instruments": InstrumentsHandler}
-    handlers["instruments/listed"] = ListedHandler
+    handlers = {
+        "workspace": WorkspaceHandler, "day": DayHandler, "instruments": InstrumentsHandler,
+        "instruments/listed": ListedHandler,
+    }  # fmt: skip
     return [(rf"/api/{name}", handler, {"desk": desk}) for name, handler in handlers.items()]

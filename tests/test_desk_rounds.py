@@ -70,3 +70,4 @@ def test_twenty_pages_in_rounds_cost_one_connection_and_leave_nothing(inside: In
         wait_until(lambda: desk.socket.status.subscribed == 0)
         wait_until(lambda: not alive() - before, every=0.5)
         wait_until(lambda: inside.tasks() == tasks)
+    assert desk.socket.status.connections == 1

@@ -230,8 +230,8 @@ def test_rows_out_of_sight_are_asked_for_once_a_second_only(open_page: Open, rel
 
 
 PARSE = """async (text) => {
-  const {parseKeys} = await import("http://js.test/symbols.js")
-  return parseKeys(text)
+  const {parseSymbols} = await import("http://js.test/symbols.js")
+  return parseSymbols(text).keys
 }"""
 
 

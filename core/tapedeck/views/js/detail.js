@@ -44,6 +44,7 @@ export class Detail {
   }
 
   stop() {
+    clearTimeout(this.flashing)
     this.page.stream.wish("depth", [])
   }
 

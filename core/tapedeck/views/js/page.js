@@ -41,10 +41,9 @@ function letGo(event) {
   if (event.detail > 0 && button && !button.closest("dialog, [popover], [role=tablist]")) button.blur()
 }
 
-// Whether a part's view still shows the elements the part knows: Panel may write a pane anew.
-function isCurrent({kind, view, content}) {
-  return !view || (view.el.isConnected && (kind === "table" || view.shadow_el?.lastElementChild === content))
-}
+// A pane that was rendered anew has other elements than its part knows.
+const isSame = ({kind, view, content}) => kind === "table" || view?.shadow_el?.lastElementChild === content
+const isCurrent = (target) => !target.view || (target.view.el.isConnected && isSame(target))
 
 export class Page {
   // `kinds`: class by kind of target, each with `draw(page)` and, if it needs it, `heard(type, message)`.
@@ -303,14 +302,13 @@ export class Page {
       if (!tag) continue
       const view = Bokeh.index.find_one_by_id(model.id)
       const known = this.targets.get(model.id)
-      const content = view?.shadow_el?.lastElementChild
-      // A pane that was rendered anew has other elements than its part knows.
-      if (known && known.view === view && (known.kind === "table" || known.content === content)) continue
+      if (known && known.view === view && isSame(known)) continue
       const spec = JSON.parse(tag.slice(TAG.length))
       const Kind = this.kinds[spec.kind]
       // A data source has no view of its own.
       if (!Kind || (!view && !Kind.needsNoView)) continue
       known?.part.stop?.()
+      const content = view?.shadow_el?.lastElementChild
       this.targets.set(model.id, {kind: spec.kind, view, content, part: new Kind(view, spec, this, model)})
     }
   }

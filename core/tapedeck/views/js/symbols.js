@@ -16,10 +16,6 @@ export function parseSymbols(text) {
   return {keys: [...new Set(words.map(toKey).filter(Boolean))], unread: words.filter((word) => !toKey(word))}
 }
 
-export function parseKeys(text) {
-  return parseSymbols(text).keys
-}
-
 function column(lines, at, exchange) {
   return lines.map((line) => {
     const symbol = line[at] ?? ""

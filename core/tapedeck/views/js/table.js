@@ -66,7 +66,7 @@ export class Table {
     if (this.tabulator && width && height) {
       this.showColumns()
       this.tabulator.redraw()
-      }
+    }
     this.focusSoon()
   }
 
