@@ -20,11 +20,8 @@ serve: $(VENV)/run.stamp ## Run the desk; without a Kite key it runs on the simu
 	@exec $(BIN)/python -m dashboards --port $(PORT)
 
 test: $(VENV)/dev.stamp chromium ## All tests, the time-related ones under three time zones
-	@logs=$$(mktemp -d); trap 'rm -rf "$$logs"' EXIT; failed=0; \
-	TZ=Asia/Kolkata $(PYTEST) || failed=1; \
-	for zone in $(ZONES); do TZ=$$zone $(BIN)/python -m pytest -q -m "timezones and not once" -p no:cacheprovider $$(grep -l mark.timezones tests/test_*.py) >"$$logs/$${zone##*/}" 2>&1 || touch "$$logs/failed" & done; \
-	wait; for zone in $(ZONES); do echo "== TZ=$$zone"; tail -n 40 "$$logs/$${zone##*/}"; done; \
-	[ ! -e "$$logs/failed" ] && [ $$failed = 0 ]
+	TZ=Asia/Kolkata $(PYTEST)
+	@.ci/other-zones $(BIN)/python $(ZONES)
 
 test-all: ## All tests with every supported Python found (3.11, 3.12, 3.13)
 	@for version in $$(.ci/find-python --all); do \
