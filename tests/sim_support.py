@@ -103,7 +103,8 @@ class Sim:
 
     def kite(self, *, login: bool = True) -> KiteConnect:
         """The official client on this server, logged in unless told otherwise."""
-        kite = KiteConnect("simkey", root=self.address)
+        # On a busy machine the first day of a market takes longer to make than the client waits by itself.
+        kite = KiteConnect("simkey", root=self.address, timeout=60)
         self._sessions.append(kite.reqsession)
         if login:
             kite.generate_session(self.request_token(), "simsecret")

@@ -194,7 +194,7 @@ def test_the_popup_is_whole_whatever_the_bar_cuts_off(browser: Browser, answers:
             [box["x"] + box["width"] - 20, box["y"] + box["height"] - 10],
         )
         assert box["y"] + box["height"] > bar["y"] + bar["height"] + 300
-        expected = 300 if width >= 1400 else 220 if width >= 600 else 160
+        expected = 300 if width >= 1400 else 180 if width >= 600 else 160
         assert field.page.locator(".search").bounding_box()["width"] == expected  # type: ignore[index]
 
 
