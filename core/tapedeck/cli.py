@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tapedeck import sessions, settings
+from tapedeck import cli_login, sessions, settings
 from tapedeck.clock import SystemClock, ist_date
 from tapedeck.errors import ConfigError, TapedeckError
 
@@ -72,6 +72,11 @@ def _declare_sim(parser: argparse.ArgumentParser) -> None:
     add("--api-key", default="simkey", help="API key it accepts (default: %(default)s)")
     add("--api-secret", help="its secret (default: $SIM_API_SECRET, else simsecret)")
     add("--redirect-url", help="where a login leads (default: the desk's callback on port 5006)")
+    add(
+        "--daily-tokens",
+        action="store_true",
+        help="let the access token die at 06:00 IST of market time, as Kite's does",
+    )
     add("--no-rate-limits", action="store_true", help="answer any number of requests")
     add("--load", type=float, metavar="TICKS", help="send this many synthetic ticks a second to every connection")
     add(
@@ -114,6 +119,7 @@ def _run_sim(args: argparse.Namespace) -> int:
             api_secret=args.api_secret or os.environ.get("SIM_API_SECRET") or "simsecret",
             redirect_url=args.redirect_url or DEFAULT_REDIRECT,
             rate_limits=not args.no_rate_limits,
+            daily_tokens=args.daily_tokens,
         )
         if args.load:
             server.exchange.faults.start({"fault": "load", "ticks_per_s": args.load})
@@ -125,6 +131,7 @@ def _run_sim(args: argparse.Namespace) -> int:
 
 COMMANDS: dict[str, Command] = {
     "sim": Command("run the simulated exchange", _declare_sim, _run_sim),
+    "login": Command("log in to Kite and save the day's token", cli_login.declare, cli_login.run),
 }
 
 if __name__ == "__main__":

@@ -11,18 +11,20 @@ from pathlib import Path
 from tapedeck.errors import ConfigError
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file only its owner may read, whole or not at all."""
+def write_private(path: Path, text: str) -> os.stat_result:
+    """Write a file only its owner may read, whole or not at all; its `stat`, which tells it from any later one."""
     fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes it 0600
     try:
         with open(fd, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(fd)
+            written = os.fstat(fd)
         os.replace(name, path)
     except BaseException:
         os.unlink(name)
         raise
+    return written
 
 
 def read_private(path: Path) -> bytes:
@@ -51,6 +53,19 @@ def runtime_folder() -> Path:
     if runtime and os.path.isdir(runtime) and os.stat(runtime).st_uid == os.geteuid():
         return private_folder(Path(runtime) / "tapedeck")
     return private_folder(Path(tempfile.gettempdir()) / f"tapedeck-{os.geteuid()}")
+
+
+def close_folder(folder: Path) -> bool:
+    """Make a folder of this user 0700, making it if need be; False when it is open to others and not ours to close."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    info = os.stat(folder)
+    if not info.st_mode & 0o077:
+        return info.st_uid == os.geteuid()
+    # A sticky folder is everybody's, such as /tmp: to close it would lock the whole machine out.
+    if info.st_uid != os.geteuid() or info.st_mode & stat.S_ISVTX:
+        return False
+    os.chmod(folder, 0o700)
+    return True
 
 
 def private_folder(folder: Path) -> Path:

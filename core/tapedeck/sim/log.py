@@ -1,4 +1,4 @@
-"""The simulator's record of every websocket handshake: the oracle of "one connection".
+"""The simulator's record of every websocket handshake and refused token: the oracle of "one connection".
 
 State: the newest handshakes, the open ones among them, and counters that never forget.
 """
@@ -59,6 +59,7 @@ class ConnectionLog:
         self._entries: deque[Entry] = deque(maxlen=REMEMBERED)
         self._open: dict[int, tuple[Entry, socket.socket | None]] = {}
         self.total = self.refused = self.max_simultaneous = self._last_id = 0
+        self._token_refusals = {"handshake": 0, "request": 0, "login": 0}
 
     def open_of(self, api_key: str) -> int:
         """Connections open now under that API key."""
@@ -78,6 +79,10 @@ class ConnectionLog:
         self._end(entry, reason)
         self.refused += 1
         return entry
+
+    def refuse_token(self, what: str) -> None:
+        """Count a token that was refused: at a `handshake`, in a `request`, or a request token at the `login`."""
+        self._token_refusals[what] += 1
 
     def closed(self, entry: Entry, reason: str) -> None:
         """Note the end of a connection; the first reason stays."""
@@ -114,6 +119,7 @@ class ConnectionLog:
             "max_simultaneous": self.max_simultaneous,
             "total": self.total,
             "refused": self.refused,
+            "token_refusals": dict(self._token_refusals),
         }
 
     def _add(self, api_key: str, status: int) -> Entry:

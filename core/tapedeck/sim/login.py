@@ -1,6 +1,6 @@
 """The simulated exchange's one registered application: its login page, its tokens.
 
-State: the request tokens handed out and not yet used, and which access token is the valid one.
+State: the request tokens handed out and not yet used, which access token is the valid one, and of which day.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import html
 import secrets
 from urllib.parse import parse_qsl, urlencode
 
-from tapedeck.clock import Clock
+from tapedeck.clock import MINUTE, Clock, ist_date
 
 #: Real seconds a request token can be exchanged.
 REQUEST_TOKEN_S = 300.0
+#: Access tokens die at this time of day in India, if they are made to.
+DIES_AT_NS = 6 * 60 * MINUTE
 #: Request tokens that may be waiting for their exchange; the oldest is dropped.
 MAX_REQUEST_TOKENS = 100
 DEFAULT_REDIRECT = "http://127.0.0.1:5006/api/auth/callback"
@@ -28,7 +30,7 @@ class Account:
 
     The access token is derived from the secret and a generation number, so that a simulator that was
     restarted still knows the tokens of its clients, as a real exchange would. A new login returns the same
-    token until it is logged out or expired.
+    token until it is logged out or expired, and with `daily_tokens` until 06:00 IST of market time.
     """
 
     def __init__(
@@ -38,12 +40,15 @@ class Account:
         api_key: str = DEFAULT_API_KEY,
         api_secret: str = DEFAULT_API_SECRET,
         redirect_url: str = DEFAULT_REDIRECT,
+        daily_tokens: bool = False,
     ) -> None:
         self._clock = clock
         self.api_key = api_key
         self._api_secret = api_secret
         self.redirect_url = redirect_url
+        self._daily_tokens = daily_tokens
         self._generation = 0
+        self._day = self._token_day()
         self._request_tokens: dict[str, float] = {}
 
     def __repr__(self) -> str:
@@ -75,8 +80,18 @@ class Account:
         """From now on the access token is invalid; the next login gives another one."""
         self._generation += 1
 
+    def died(self) -> bool:
+        """Whether the access token has died of its age since this was last asked."""
+        before, self._day = self._day, self._token_day()
+        return self._day != before
+
+    def _token_day(self) -> str:
+        # Of the market's date and of nothing else, so that a simulator that was restarted agrees.
+        return ist_date(self._clock.now() - DIES_AT_NS).isoformat() if self._daily_tokens else ""
+
     def _access_token(self) -> str:
-        text = f"{self.api_key}:{self._generation}".encode()
+        day = self._token_day()
+        text = f"{self.api_key}:{self._generation}{day and ':'}{day}".encode()
         return hmac.new(self._api_secret.encode(), text, hashlib.sha256).hexdigest()[:32]
 
 

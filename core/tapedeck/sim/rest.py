@@ -63,6 +63,7 @@ class KiteHandler(RequestHandler):
             self.refuse(429, "Too many requests")
         denied = faults.active("http_403") is not None or not self.exchange.account.knows(self.api_key, access_token)
         if self.needs_token and denied:
+            self.exchange.log.refuse_token("request")
             self.refuse(403, BAD_TOKEN)
 
     def credentials(self) -> tuple[str, str]:
@@ -174,6 +175,7 @@ class SessionToken(KiteHandler):
             self.refuse(403, "Invalid `api_key`.")
         access_token = account.exchange(request_token, checksum)
         if access_token is None:
+            self.exchange.log.refuse_token("login")
             self.refuse(403, "Token is invalid or has expired.")
             return
         self.answer(session_document(api_key, access_token, timestamp(self.exchange.clock.now()) or ""))

@@ -124,6 +124,7 @@ ROUTES: tuple[tuple[str, type[rest.KiteHandler]], ...] = (
 class SimServer:
     """One simulated exchange, to be started and stopped inside a running event loop.
 
+    With `daily_tokens` the access token dies at 06:00 IST of market time, and so do the sockets opened with it.
     With `beating=False` nothing moves by itself: tests call `exchange.streamer.beat()`.
     """
 
@@ -138,6 +139,7 @@ class SimServer:
         api_secret: str = "simsecret",
         redirect_url: str = DEFAULT_REDIRECT,
         rate_limits: bool = True,
+        daily_tokens: bool = False,
         beating: bool = True,
     ) -> None:
         self._host, self.port, self._beating = host, port, beating
@@ -145,16 +147,19 @@ class SimServer:
         today = Today(market, clock, workers)
         faults = Faults(clock, seed=clock.seed)
         log = ConnectionLog(clock)
+        account = Account(
+            clock, api_key=api_key, api_secret=api_secret, redirect_url=redirect_url, daily_tokens=daily_tokens
+        )
         self.exchange = Exchange(
             market=market,
             clock=clock,
-            account=Account(clock, api_key=api_key, api_secret=api_secret, redirect_url=redirect_url),
+            account=account,
             today=today,
             workers=workers,
             faults=faults,
             limits=RateLimits(clock, None if rate_limits else {}),
             log=log,
-            streamer=Streamer(today, faults, log, clock),
+            streamer=Streamer(today, faults, log, clock, token_died=account.died),
         )
         self._http: HTTPServer | None = None
         self._beat: asyncio.Task[None] | None = None

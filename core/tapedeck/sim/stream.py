@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,11 +55,20 @@ class Streamer:
     it has caught up; `skipped` counts the beats it missed.
     """
 
-    def __init__(self, today: Today, faults: Faults, log: ConnectionLog, clock: LoopClock) -> None:
+    def __init__(
+        self,
+        today: Today,
+        faults: Faults,
+        log: ConnectionLog,
+        clock: LoopClock,
+        *,
+        token_died: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._today = today
         self._faults = faults
         self._log = log
         self._clock = clock
+        self._token_died = token_died
         self._connections: list[Connection] = []
         self.step_ns = clock.now() // STEP_NS * STEP_NS
         self.skipped = 0
@@ -85,6 +95,8 @@ class Streamer:
         """One step: follow the clock, notice the dead, send changes and heartbeats."""
         if self._today.follow():
             self.drop(1001, "the simulated day has ended")
+        if self._token_died():
+            self.drop(None, "token expired")
         self.step_ns = self._clock.now() // STEP_NS * STEP_NS
         self.sweep()
         for connection in list(self._connections):
@@ -260,6 +272,7 @@ class StreamHandler(KiteHandler):
             self._refuse_handshake(429, "Too many requests")
         denied = exchange.faults.active("http_403") is not None
         if denied or not exchange.account.knows(key, self.get_query_argument("access_token", "")):
+            exchange.log.refuse_token("handshake")
             self._refuse_handshake(403, BAD_TOKEN)
         if exchange.log.open_of(key) >= MAX_CONNECTIONS:
             self._refuse_handshake(429, "Too many requests")

@@ -1,0 +1,79 @@
+"""`tapedeck login`: log in to Kite from a terminal; a desk that runs takes the token up within a second."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from tapedeck.auth import next_expiry
+from tapedeck.clock import SystemClock, to_ist
+from tapedeck.errors import ConfigError, InputRefused
+from tapedeck.kite.login import Credentials, TokenFile, exchange, login_url, parse_request_token
+from tapedeck.settings import Settings, load
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument(
+        "--request-token",
+        metavar="TOKEN",
+        help="the request token, or the whole address Kite sent the browser to; asked for when left out",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit status 0 when the token was saved, 1 when Kite or the network refused, 2 when a setting is wrong."""
+    try:
+        settings = load(os.environ)
+        _need_key(settings)
+    except ConfigError as wrong:
+        print(f"tapedeck login: {wrong}", file=sys.stderr)
+        return 2
+    request_token = parse_request_token(args.request_token or _ask(settings))
+    credentials = exchange(settings.kite_rest, settings.api_key, settings.api_secret, request_token)
+    file = TokenFile(settings.data / "token.json")
+    try:
+        file.save(credentials)
+    except OSError as failed:
+        why = failed.strerror or type(failed).__name__
+        print(f"tapedeck login: {file.path} could not be written: {why} (TAPEDECK_DATA)", file=sys.stderr)
+        return 1
+    print(_success(credentials, file))
+    return 0
+
+
+def _need_key(settings: Settings) -> None:
+    missing = [
+        name
+        for name, value in (("ZERODHA_API_KEY", settings.api_key), ("ZERODHA_API_SECRET", settings.api_secret))
+        if not value
+    ]
+    if missing:
+        raise ConfigError(
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} empty; take them from your app at "
+            "https://developers.kite.trade and set them"
+        )
+
+
+def _ask(settings: Settings) -> str:
+    print("Open this address and log in:\n")
+    print(f"  {login_url(settings.api_key, root=settings.kite_login)}\n")
+    print("Kite then sends the browser to an address with request_token=... in it; it works once, for a few minutes.")
+    print("Paste that address, or the request token alone: ", end="", flush=True)
+    # Not `input`: its prompt goes astray when the output is a pipe, and a line may come from one, too.
+    answer = sys.stdin.readline()
+    if not sys.stdin.isatty():
+        print()
+    if not answer.strip():
+        raise InputRefused("nothing was pasted; run the command again, or give --request-token")
+    return answer
+
+
+def _success(credentials: Credentials, file: TokenFile) -> str:
+    until = to_ist(next_expiry(credentials.issued_at or SystemClock().now()))
+    who = f" as {credentials.user_id}" if credentials.user_id else ""
+    return (
+        f"Logged in{who}. The token is good until {until:%d %b %H:%M} IST and is saved in {file.path}; "
+        "a desk that runs on this folder takes it up by itself."
+    )
