@@ -107,6 +107,7 @@ class FakeRelay:
             "viewers": 1, "ticks_per_s": 240.0, "frames": 100, "connections": 1, "subscribed": 53, "refused": 0,
             "cpu_pct": 3.2,
         }  # fmt: skip
+        self.login = {"state": "VALID", "cause": "logged in", "user_id": ""}
         self.beating, self.refusing = True, False
         self.run = "run-1"
         self.listeners: list[StreamHandler] = []
@@ -212,6 +213,7 @@ class FakeRelay:
             "type": "state", "source": self.desk.source, "simulated": self.desk.simulated,
             "market_time_ms": self.market_ms,
             "feed": {"state": self.feed_state, "reason": self.reason, "age_s": self.feed_age, "since_s": 10.0},
+            "login": self.login,
             "phases": dict.fromkeys(("NSE_EQ", "BSE_EQ", "NFO", "BFO", "CDS", "MCX"), phase),
             "counters": self.counters | {"workspace": self.desk.workspace.revision},
         }  # fmt: skip

@@ -93,7 +93,9 @@ def kite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Makes a Kite exchange whose REST answers what the test says."""
 
     def make_one(answer: bytes | Exception, **settings: str) -> KiteExchange:
-        exchange = KiteExchange(Settings(api_key="key", data=tmp_path, **settings))  # type: ignore[arg-type]
+        exchange = KiteExchange(
+            Settings(api_key="key", data=tmp_path, **settings), ManualClock(ist_ns(MONDAY, "09:00"))
+        )  # type: ignore[arg-type]
 
         def fetch() -> bytes:
             if isinstance(answer, Exception):

@@ -64,7 +64,7 @@ def open_desk(settings: Settings) -> Desk:
     """
     clock = SwitchableClock(SystemClock())
     packets.warm_up()
-    exchange = open_exchange(settings)
+    exchange = open_exchange(settings, clock)
     try:
         lock = OwnerLock(exchange.ws_root, exchange.api_key)
         lock.acquire()
@@ -139,6 +139,8 @@ class Desk:
             on_connect=self._on_connect,
             on_subscribed=self.hub.subscribed,
             on_unsubscribed=self.hub.unsubscribed,
+            on_answer=exchange.answered,
+            why_login=lambda: exchange.account.status.cause,
             clock=clock,
             in_session=self._in_session,
         )
@@ -152,7 +154,9 @@ class Desk:
             connection=lambda: self.socket.status.connections,
         )
         overview = Overview(self.hub, self.socket, previous_oi=self.references.previous_oi)
-        self.relay = Relay(self.hub, self.socket, clock, counters=self._counters, topics={"overview": overview})
+        self.relay = Relay(
+            self.hub, self.socket, clock, counters=self._counters, login=self._login, topics={"overview": overview}
+        )
         self.workspace = Workspace(settings.data, self._default_lists)
         self._asked = Asked(self.socket, clock)
         self._cpu = CpuMeter(clock)
@@ -160,6 +164,7 @@ class Desk:
         self._ending = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="tapedeck-keeper", daemon=True)
         self._started = False
+        self._unobserve: Callable[[], None] = lambda: None
         #: How late the server's loop runs; whoever serves the desk says.
         self.loop_lag: Callable[[], dict[str, float]] = dict
 
@@ -327,6 +332,9 @@ class Desk:
     def start(self) -> None:
         """Begin to fetch instruments and to connect."""
         self._follow(self.exchange.probe())
+        # After the probe: whether a saved token is still good is a question of market time.
+        self._unobserve = self.exchange.account.observe(lambda _status: self.socket.token_changed())
+        self.exchange.account.start()
         self._keeper.start()
         self.references.start()
         self._started = True
@@ -346,6 +354,7 @@ class Desk:
         self.references.close()
         if self._started:
             self._keeper.join(timeout=10)
+        self._unobserve()
         self.socket.close()
         self.exchange.close()
         self._lock.release()
@@ -391,8 +400,7 @@ class Desk:
         while not self._ending.is_set():
             try:
                 self._stay_owner()
-                if self.exchange.token_changed():
-                    self.socket.token_changed()
+                self.exchange.account.tick()
                 if self.listing.refresh():
                     self.hub.adopt_instruments(self.instruments)
                 self.lines.sample()
@@ -420,6 +428,10 @@ class Desk:
     def _quiet(self, status: FeedStatus) -> float:
         """Seconds without a tick in a live market; 0 while nothing is subscribed, since nothing can be missed."""
         return self.hub.quiet() if status.subscribed else 0.0
+
+    def _login(self) -> dict[str, Any]:
+        status = self.exchange.account.status
+        return {"state": status.state, "cause": status.cause, "user_id": status.user_id}
 
     def _counters(self) -> dict[str, Any]:
         status = self.socket.status

@@ -266,7 +266,7 @@ class Feed:
                 said = f": {event.reason}" if event.reason else ""
                 self._lost(f"connection closed{code}{said}", now)
             case TokenChanged():
-                self._token_changed(event.token, event.renewed, now)
+                self._token_changed(event, now)
             case SessionChanged():
                 self._session_changed(event.in_session, now)
             case PacketsSeen():
@@ -285,14 +285,16 @@ class Feed:
             return
         self._running, self._standby, self._why = True, "", ""
         self._in_session, self._session_since = event.in_session, now
-        self._token = event.token
+        self._token, self._login = event.token, event.why
         self._retry_at = max(now, self._not_before)
 
-    def _token_changed(self, token: str, renewed: bool, now: float) -> None:
-        again = renewed and token == self._refused
+    def _token_changed(self, event: TokenChanged, now: float) -> None:
+        token = event.token
+        again = event.renewed and token == self._refused
         if token == self._token and not again:
+            self._login = event.why or self._login
             return  # a re-login with the same token is a no-op, unless it is the very one that was refused
-        self._token, self._login = token, ""
+        self._token, self._login = token, event.why
         if token and (again or token != self._refused):
             self._refused = None
             self._failures = 0

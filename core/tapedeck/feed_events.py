@@ -29,10 +29,14 @@ DEFAULT_TIMINGS = Timings()
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Hold a connection from now on; `token` is the fingerprint of the credentials, empty when there are none."""
+    """Hold a connection from now on; `token` is the fingerprint of the credentials, empty when there are none.
+
+    `why` says then why a login is needed.
+    """
 
     token: str = ""
     in_session: bool = False
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class ConnectFailed:
-    """The attempt ended without a connection; an empty `token` means that there was none to try with."""
+    """The attempt ended without a connection; an empty `token` means that there was none to try with, `error` why."""
 
     status: int | None = None
     error: str = ""
@@ -87,10 +91,12 @@ class TokenChanged:
     """The credentials may have changed; `token` is their fingerprint, empty when there are none.
 
     `renewed`: somebody logged in again. A refused token that a new login returned is worth one more attempt.
+    `why` says why a login is needed when there are none.
     """
 
     token: str
     renewed: bool = False
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,13 @@ class Settings:
     sim_start: int | None = None
     sessions: str = ""
     simulate: bool = False
+    #: Why Kite may not be contacted; empty when it may.
+    kite_problem: str = ""
+
+    @property
+    def callback(self) -> str:
+        """Where a login to Kite leads back to, when this process serves it on a known port; else empty."""
+        return f"http://{self.host}:{self.port}/api/auth/callback" if self.port else ""
 
     @property
     def has_credentials(self) -> bool:

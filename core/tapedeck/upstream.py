@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,12 +13,15 @@ from urllib.request import ProxyHandler, build_opener
 
 import numpy as np
 
-from tapedeck.errors import KiteError, SimulatorError
+from tapedeck.auth import AT_SIX
+from tapedeck.clock import Clock
+from tapedeck.errors import KiteError, LoginRequired, SimulatorError
+from tapedeck.kite.account import KiteAccount
 from tapedeck.kite.login import Credentials, TokenFile
 from tapedeck.kite.rest import KiteRest
 from tapedeck.settings import Settings
 from tapedeck.sim.child import SimChild, log_in
-from tapedeck.sim.login import DEFAULT_API_KEY
+from tapedeck.sim.login import DEFAULT_API_KEY, DEFAULT_API_SECRET
 
 log = logging.getLogger("tapedeck.upstream")
 
@@ -31,13 +35,15 @@ class Exchange(Protocol):
     ws_root: str
     api_key: str
     source: str
+    #: The one owner of the token.
+    account: KiteAccount
 
     def credentials(self) -> Credentials | None:
         """Key and token to connect with, asked before every attempt; None when a login is needed."""
         ...
 
-    def token_changed(self) -> bool:
-        """Whether a different token may have appeared since the last call."""
+    def answered(self, status: int, fingerprint: str) -> None:
+        """What the websocket's handshake with these credentials was answered."""
         ...
 
     def probe(self) -> dict[str, Any] | None:
@@ -75,11 +81,11 @@ class Exchange(Protocol):
         ...
 
 
-def open_exchange(settings: Settings) -> Exchange:
+def open_exchange(settings: Settings, clock: Clock) -> Exchange:
     """The exchange the settings ask for.
 
     With a Kite key: Kite (or wherever its roots were pointed). Without one, or when asked to simulate: the
-    simulator the roots point at, or one started as a child of this process.
+    simulator the roots point at, or one started as a child of this process. `clock` is market time.
 
     Raises
     ------
@@ -87,11 +93,13 @@ def open_exchange(settings: Settings) -> Exchange:
         If a simulator was wanted and could not be reached or started.
     """
     if settings.has_credentials and not settings.simulate:
-        return KiteExchange(settings)
+        return KiteExchange(settings, clock)
     if not settings.own_exchange:
-        child = SimChild(seed=settings.seed, start=settings.sim_start, speed=settings.sim_speed)
-        return SimulatedExchange(child.address, child.ws_address, child=child)
-    exchange = SimulatedExchange(settings.kite_rest, settings.kite_ws)
+        child = SimChild(
+            seed=settings.seed, start=settings.sim_start, speed=settings.sim_speed, redirect_url=settings.callback
+        )
+        return SimulatedExchange(child.address, child.ws_address, clock, child=child)
+    exchange = SimulatedExchange(settings.kite_rest, settings.kite_ws, clock)
     if exchange.probe() is None:
         raise SimulatorError(
             f"TAPEDECK_KITE_REST was {settings.kite_rest!r} and no simulator answers there; "
@@ -101,25 +109,34 @@ def open_exchange(settings: Settings) -> Exchange:
 
 
 class KiteExchange:
-    """Kite, with the token of the token file. Instrument files are kept, so that a bad morning has yesterday's."""
+    """Kite, with the token of its account. Instrument files are kept, so that a bad morning has yesterday's."""
 
     source = "kite"
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Clock) -> None:
         self.ws_root = settings.kite_ws
         self.api_key = settings.api_key
         self._root = settings.kite_rest
         self._elsewhere = settings.own_exchange
-        self._tokens = TokenFile(settings.data / "token.json")
+        self.account = KiteAccount(
+            settings.api_key,
+            settings.api_secret,
+            rest_root=settings.kite_rest,
+            login_root=settings.kite_login,
+            tokens=TokenFile(settings.data / "token.json"),
+            clock=clock,
+            problem=settings.kite_problem,
+        )
         self._folder = settings.data / "instruments"
-        self._rest = KiteRest(settings.api_key, self._access_token, root=settings.kite_rest)
+        self._rest = KiteRest(
+            settings.api_key, lambda: _token(self.account), root=settings.kite_rest, on_answer=_listener(self.account)
+        )
 
     def credentials(self) -> Credentials | None:
-        saved = self._tokens.load()
-        return saved if saved is not None and saved.api_key == self.api_key else None
+        return self.account.credentials()
 
-    def token_changed(self) -> bool:
-        return self._tokens.changed()
+    def answered(self, status: int, fingerprint: str) -> None:
+        _mark(self.account, status, fingerprint)
 
     def probe(self) -> dict[str, Any] | None:
         # Kite itself is never asked: only roots that were pointed elsewhere can be a simulator's.
@@ -146,11 +163,8 @@ class KiteExchange:
         return {"kind": "kite", "rest": self._root, "websocket": self.ws_root}
 
     def close(self) -> None:
-        """Nothing was started."""
-
-    def _access_token(self) -> str | None:
-        found = self.credentials()
-        return found.access_token if found else None
+        self.account.close()
+        self._rest.close()
 
     def _keep(self, day: date, data: bytes) -> None:
         # What another exchange lists is never kept as Kite's: a simulator's tokens are not real ones.
@@ -175,26 +189,40 @@ class KiteExchange:
 
 
 class SimulatedExchange:
-    """A simulator at `root`, logged in to by itself; `child` is the process when this one started it, and ends it."""
+    """A simulator at `root`, logged in to by itself; `child` is the process when this one started it, and ends it.
+
+    What it refused it is not logged in to again by itself: that has to be seen, and the LOGIN button works here, too.
+    """
 
     source = "sim"
     # A real key is never sent to a simulator: it is logged in to with the simulator's own.
     api_key = DEFAULT_API_KEY
 
-    def __init__(self, root: str, ws_root: str, *, child: SimChild | None = None) -> None:
+    def __init__(self, root: str, ws_root: str, clock: Clock, *, child: SimChild | None = None) -> None:
         self.ws_root = ws_root
         self._root = root
+        self._clock = clock
         self._child = child
-        self._token = ""
-        self._rest = KiteRest(self.api_key, lambda: self._token or None, root=root)
+        self.account = KiteAccount(
+            self.api_key,
+            DEFAULT_API_SECRET,
+            rest_root=root,
+            login_root=f"{root}/connect/login",
+            tokens=None,
+            clock=clock,
+        )
+        self._rest = KiteRest(self.api_key, lambda: _token(self.account), root=root, on_answer=_listener(self.account))
 
     def credentials(self) -> Credentials | None:
-        # Once is enough: a simulator that was started again knows the tokens of the one before.
-        self._token = self._token or log_in(self._root)
-        return Credentials(self.api_key, self._token)
+        found = self.account.credentials()
+        # Once a day is enough: a simulator that was started again knows the tokens of the one before.
+        if found is None and self.account.status.cause in ("not started", "no token yet", AT_SIX):
+            self.account.update_token(Credentials(self.api_key, log_in(self._root), self._clock.now()))
+            found = self.account.credentials()
+        return found
 
-    def token_changed(self) -> bool:
-        return False
+    def answered(self, status: int, fingerprint: str) -> None:
+        _mark(self.account, status, fingerprint)
 
     def probe(self) -> dict[str, Any] | None:
         return fetch_clock(self._root)
@@ -215,8 +243,35 @@ class SimulatedExchange:
         return about
 
     def close(self) -> None:
+        self.account.close()
+        self._rest.close()
         if self._child is not None:
             self._child.close()
+
+
+def _token(account: KiteAccount) -> str | None:
+    found = account.credentials()
+    return found.access_token if found else None
+
+
+def _listener(account: KiteAccount) -> Callable[[str, KiteError | None], None]:
+    """Tells the account how Kite answered a request made with a token."""
+
+    def heard(access_token: str, error: KiteError | None) -> None:
+        fingerprint = Credentials(account.api_key, access_token).fingerprint
+        if error is None:
+            account.mark_api_success(fingerprint)
+        else:
+            account.mark_api_failure(error, fingerprint)
+
+    return heard
+
+
+def _mark(account: KiteAccount, status: int, fingerprint: str) -> None:
+    if status == 101:
+        account.mark_api_success(fingerprint)
+    elif status == 403:
+        account.mark_api_failure(LoginRequired("the websocket's handshake was answered 403"), fingerprint)
 
 
 def fetch_clock(root: str, timeout: float = 3.0) -> dict[str, Any] | None:

@@ -102,6 +102,7 @@ class KiteRest:
 
     State: the client with its pool of connections. The token is asked of `access_token` for every request.
     `pace(kind)` is called before each one with `quote`, `historical` or `other`, and may wait or refuse.
+    `on_answer(access_token, error)` hears how each request that needed the token ended; None when it went well.
     """
 
     def __init__(
@@ -112,8 +113,10 @@ class KiteRest:
         *,
         timeout: float = 7.0,
         pace: Callable[[str], object] | None = None,
+        on_answer: Callable[[str, KiteError | None], object] | None = None,
     ) -> None:
         self.root = root
+        self._on_answer = on_answer
         self._api_key = api_key
         self._access_token = access_token
         self._timeout = timeout
@@ -202,9 +205,15 @@ class KiteRest:
         kite = KiteConnect(self._api_key, access_token=token, root=self.root, timeout=self._timeout)
         kite.reqsession = self._session
         try:
-            return request(kite)
+            answer = request(kite)
         except Exception as exc:  # noqa: BLE001  the client raises what `requests` and a broken answer make it raise
-            raise map_error(exc, secrets=(token or "",)) from None
+            failed = map_error(exc, secrets=(token or "",))
+            if self._on_answer is not None and needs_token and token:
+                self._on_answer(token, failed)
+            raise failed from None
+        if self._on_answer is not None and needs_token and token:
+            self._on_answer(token, None)
+        return answer
 
 
 def ist_text(at: int | datetime) -> str:

@@ -55,7 +55,9 @@ class FeedSocket:
 
     `sink(payload, received_at)` gets every binary frame of more than one byte, `on_alive()` hears of every
     frame first, `on_connect(headers)` sees the handshake's answer before the first frame, `on_subscribed`
-    and `on_unsubscribed` the tokens before the message leaves. What a callback raises is counted and logged.
+    and `on_unsubscribed` the tokens before the message leaves. `on_answer(status, fingerprint)` hears what the
+    handshake with these credentials was answered: 101, or 403 when they were refused. `why_login` is asked for the
+    words when there are no credentials. What a callback raises is counted and logged.
     """
 
     def __init__(
@@ -71,6 +73,8 @@ class FeedSocket:
         on_connect: Callable[[Mapping[str, str]], object] = _ignore,
         on_subscribed: Callable[[tuple[int, ...]], object] = _ignore,
         on_unsubscribed: Callable[[tuple[int, ...]], object] = _ignore,
+        on_answer: Callable[[int, str], object] = _ignore,
+        why_login: Callable[[], str] = str,
         timings: feed.Timings = feed.DEFAULT_TIMINGS,
         limit: int = feed.SUBSCRIPTION_LIMIT,
         rng: random.Random | None = None,
@@ -81,6 +85,7 @@ class FeedSocket:
         self._credentials = credentials
         self._sink, self._on_alive, self._on_status, self._on_connect = sink, on_alive, on_status, on_connect
         self._on_subscribed, self._on_unsubscribed = on_subscribed, on_unsubscribed
+        self._on_answer, self._why_login = on_answer, why_login
         self._clock, self._in_session = clock, in_session
         self._feed = feed.Feed(rng=rng or random.Random(), timings=timings, limit=limit)
         self._lock = threading.RLock()
@@ -229,7 +234,7 @@ class FeedSocket:
 
     async def _main(self) -> None:
         self._session = bool(self._call(self._in_session))
-        self._dispatch(feed.Start(token=self._fingerprint(), in_session=self._session))
+        self._dispatch(self._start())
         stopped = False
         while not stopped or self._line is not None:
             # When nobody closed us, the end of the main thread does: else the interpreter could never exit.
@@ -259,12 +264,13 @@ class FeedSocket:
         self._poll_session()
         wish, self._wish = self._wish, None
         if isinstance(wish, feed.Start):
-            wish = feed.Start(token=self._fingerprint(), in_session=self._session)
+            wish = self._start()
         if wish is not None:
             self._dispatch(wish)
         if self._token_check or self.status.state == "LOGIN_REQUIRED":
             renewed, self._token_check = self._token_check, False
-            self._dispatch(feed.TokenChanged(self._fingerprint(), renewed))
+            token, why = self._fingerprint()
+            self._dispatch(feed.TokenChanged(token, renewed, why))
 
     def _poll_session(self) -> None:
         session = self._call(self._in_session)
@@ -276,9 +282,14 @@ class FeedSocket:
         # Asked before every attempt: a token kept from the start would be yesterday's tomorrow.
         return self._call(self._credentials)
 
-    def _fingerprint(self) -> str:
+    def _fingerprint(self) -> tuple[str, str]:
+        """Of the credentials there are now; empty, and why, when there are none."""
         credentials = self._provide()
-        return credentials.fingerprint if credentials else ""
+        return (credentials.fingerprint, "") if credentials else ("", self._call(self._why_login) or "")
+
+    def _start(self) -> feed.Start:
+        token, why = self._fingerprint()
+        return feed.Start(token=token, in_session=self._session, why=why)
 
     def _call(self, callback: Callable[..., T], *args: object) -> T | None:
         try:
@@ -377,14 +388,18 @@ class FeedSocket:
     async def _attempt(self) -> feed.Event:
         credentials = self._provide()
         if credentials is None:
-            return feed.ConnectFailed()
+            return feed.ConnectFailed(error=self._call(self._why_login) or "")
         token = credentials.fingerprint
         self._counters["attempts"] += 1
         try:
             connection = await open_line(self.root, credentials, tls=self._tls, close_timeout=self.timings.closing)
         except Exception as exc:  # noqa: BLE001  the library raises many kinds; all of them are one failed attempt
-            return failure(exc, token)
+            failed = failure(exc, token)
+            if failed.status:
+                self._call(self._on_answer, failed.status, token)
+            return failed
         self._counters["connects"] += 1
+        self._call(self._on_answer, 101, token)
         self._connection = connection
         try:
             self._outbox.clear()

@@ -53,8 +53,9 @@ def state(
     since_s: float,
     phases: Mapping[str, Phase],
     counters: Mapping[str, Any],
+    login: Mapping[str, Any],
 ) -> str:
-    """How feed and markets are; `reason` is empty while the feed is live."""
+    """How feed, login and markets are; `reason` is empty while the feed is live."""
     return _json(
         {
             "type": "state",
@@ -68,6 +69,7 @@ def state(
                 "since_s": round(since_s, 3),
             },
             "phases": {name: _phase(phase) for name, phase in phases.items()},
+            "login": dict(login),
             "counters": dict(counters),
         }
     )

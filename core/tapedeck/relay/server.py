@@ -49,7 +49,8 @@ MAX_REFUSED = 200
 class Relay:
     """The stream of one hub.
 
-    `counters` adds its items to those of the state message; `topics` are what else a viewer may ask for, by name.
+    `counters` adds its items to those of the state message, `login` says in it how the login to Kite stands;
+    `topics` are what else a viewer may ask for, by name.
     """
 
     def __init__(
@@ -61,11 +62,12 @@ class Relay:
         beat_hz: int = 10,
         drop_after_s: float = 5.0,
         counters: Callable[[], Mapping[str, Any]] | None = None,
+        login: Callable[[], Mapping[str, Any]] | None = None,
         topics: Mapping[str, Topic] | None = None,
     ) -> None:
         self._hub, self._clock = hub, clock
         self._beat_hz, self._drop_after_s = beat_hz, drop_after_s
-        self._more_counters = counters or dict
+        self._more_counters, self._login = counters or dict, login or dict
         self._board = Board(hub)
         self._topics = Topics(topics or {})
         self._wishes = WishBook(hub, upstream, self._board, self._topics)
@@ -272,7 +274,8 @@ class Relay:
 
     def _update_state(self, feed: FeedView, now: float, transition: bool) -> bool:
         """Make a new state message when something in it changed or a second has passed; whether it is news."""
-        mark = (feed.state, feed.reason, feed.source, feed.epoch, feed.why_blank() == "")
+        login = self._login()
+        mark = (feed.state, feed.reason, feed.source, feed.epoch, feed.why_blank() == "", login.get("state"))
         news = transition or mark != self._mark
         if news or now - self._state_at >= STATE_S:
             self._mark, self._state_at = mark, now
@@ -286,6 +289,7 @@ class Relay:
                     since_s=since_s,
                     phases=self._board.markets,
                     counters=counters,
+                    login=login,
                 )
             )
         return news

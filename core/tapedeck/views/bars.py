@@ -63,7 +63,7 @@ def app_bar(tape: Mapping[str, str], segments: Mapping[str, str], *, source: str
         '<span data-td="phase">—</span><span data-td="phase-next"></span><span data-td="phase-left"></span></button>'
         '<span class="badge feed"><i></i><span data-td="feed">CONNECTING</span>'
         '<span data-td="feed-age"></span></span>'
-        '<span class="login" data-td="login"></span>'
+        '<button class="login" data-td="login" data-act="login"></button>'
         '<span class="clock" data-td="clock">--:--:--</span><span class="clock-date" data-td="date"></span>'
         f'<span class="icons">{"".join(_button(*one) for one in _BUTTONS)}</span></div></div>'
         f"{_phases(segments)}"

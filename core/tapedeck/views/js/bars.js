@@ -2,6 +2,7 @@
 
 import {BLANK, change, clockText, countdown, dayText, directionOf, percent, price, quantity, whole, yyyymmddText} from "./format.js"
 import {F} from "./wire.js"
+import {login, loginText} from "./login.js"
 import {numbers} from "./market.js"
 import {setData, setText, toggles} from "./tiles.js"
 
@@ -32,6 +33,7 @@ export class Bars {
       density: () => shell.cycleDensity(),
       palette: () => shell.togglePalette(),
       reload: () => location.reload(),
+      login: () => login(this.page),
     }
     acts[button.dataset.act]?.()
   }
@@ -88,20 +90,12 @@ function statusTexts(page, now) {
     ...feedTexts(market, verdict),
     ...stripTexts(market, verdict, now),
     ...segmentTexts(market, verdict, marketNow),
-    login: login(market, verdict),
+    login: loginText(market, verdict),
     notice: notice(market, verdict, marketNow),
     saved: {text: page.saveProblem, state: page.saveProblem ? "on" : ""},
     reload: {state: page.sessionLost || market.problem ? "on" : ""},
     watermark: market.replay ? `REPLAY ${clockText(marketNow)}` : "",
   }
-}
-
-// Whether somebody has to log in to Kite. A simulation needs nobody.
-function login(market, verdict) {
-  if (market.simulated) return {text: "no login", state: "", title: "the simulated exchange needs no login"}
-  if (market.feedState === "LOGIN_REQUIRED") return {text: "login required", state: "warn", title: "the day's Kite login is missing or has ended"}
-  if (verdict.dead || !market.source) return {text: BLANK, state: "", title: verdict.reason}
-  return {text: "logged in", state: "", title: "the day's Kite login is there"}
 }
 
 // The page's own phase is that of the exchange's main segment.

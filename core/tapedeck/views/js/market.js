@@ -33,6 +33,7 @@ export class Market {
     this.refused = 0
     this.welcomed = false
     this.counters = {}
+    this.login = {}
     this.phases = {}
     this.frameTimes = []
     this.worstAges = []
@@ -93,6 +94,7 @@ export class Market {
     this.simulated = message.simulated ?? this.simulated
     this.phases = message.phases ?? {}
     this.counters = message.counters ?? {}
+    this.login = message.login ?? {}
     this.countFrames(now)
     if (message.feed) {
       this.feedState = message.feed.state
