@@ -182,6 +182,7 @@ class SessionToken(KiteHandler):
 
     async def delete(self) -> None:
         if not self.exchange.account.knows(self.argument("api_key"), self.argument("access_token")):
+            self.exchange.log.refuse_token("request")
             self.refuse(403, BAD_TOKEN)
         self.exchange.account.expire()
         self.exchange.streamer.drop(None, "token invalidated")
