@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -131,11 +132,13 @@ def test_a_folder_that_cannot_be_watched_is_looked_at(make_account, token_file, 
 
 
 def test_a_folder_that_was_taken_away_and_made_again_is_still_seen(make_account, token_file):
+    token_file.save(Credentials(KEY, OTHER, NOW))
     account = make_account()
     account.start()
-    token_file.path.parent.rmdir()
-    valid = threading.Event()
-    account.observe(lambda status: valid.set())
+    valid, gone = threading.Event(), threading.Event()
+    account.observe(lambda status: (valid if status.state == VALID else gone).set())
+    shutil.rmtree(token_file.folder)
+    assert gone.wait(10)
     token_file.save(Credentials(KEY, TOKEN, NOW))
     assert valid.wait(10)
 

@@ -63,7 +63,7 @@ class KiteAccount:
         self._looking = threading.Lock()
         self._lock = threading.Lock()
         self._auth = auth.Auth()
-        self._begun = False
+        self._begun = self._looked = False
         self._credentials: Credentials | None = None
         self._timeline: deque[Transition] = deque(maxlen=TIMELINE)
         self._observers: list[Observer] = []
@@ -229,7 +229,7 @@ class KiteAccount:
         if self._watcher is not None:
             return
         self._give(auth.Timer())  # key and secret are judged before the file is
-        self._look(first=True)
+        self._look()
         self._watcher = threading.Thread(target=self._watch, name="tapedeck-token-watch", daemon=True)
         self._watcher.start()
 
@@ -256,15 +256,16 @@ class KiteAccount:
             if self._check_wanted.is_set():
                 self.force_recheck()
 
-    def _look(self, *, first: bool = False) -> None:
-        """Take up what the file holds if it is another one than at the last look."""
+    def _look(self) -> None:
+        """Take up what the file holds, if this is the first look or it is another one than at the last."""
         with self._looking:
-            event, saved = self._read_file(first)
+            event, saved = self._read_file(first=not self._looked)
+            self._looked = True
             if event is not None:
                 self._handle(event, saved)
         self._tell()
 
-    def _read_file(self, first: bool) -> tuple[auth.Event | None, Credentials | None]:
+    def _read_file(self, *, first: bool) -> tuple[auth.Event | None, Credentials | None]:
         if self._tokens is None or not (self._tokens.changed() or first):
             return None, None
         try:
