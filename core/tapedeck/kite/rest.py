@@ -101,7 +101,8 @@ class KiteRest:
     """Kite's REST interface; one request at a time per call, safe to use from several threads.
 
     State: the client with its pool of connections. The token is asked of `access_token` for every request.
-    `pace(kind)` is called before each one with `quote`, `historical` or `other`, and may wait or refuse.
+    `pace(kind)` is called before each one with `quote`, `historical` or `other`, and may wait or refuse;
+    `on_refused(kind)` after each one that Kite answered with 429. `kite.quota.Quota` is made for both.
     `on_answer(access_token, error)` hears how each request that needed the token ended; None when it went well.
     """
 
@@ -113,6 +114,7 @@ class KiteRest:
         *,
         timeout: float = 7.0,
         pace: Callable[[str], object] | None = None,
+        on_refused: Callable[[str], object] | None = None,
         on_answer: Callable[[str, KiteError | None], object] | None = None,
     ) -> None:
         self.root = root
@@ -120,7 +122,7 @@ class KiteRest:
         self._api_key = api_key
         self._access_token = access_token
         self._timeout = timeout
-        self._pace = pace
+        self._pace, self._on_refused = pace, on_refused
         self._session = requests.Session()
 
     def __repr__(self) -> str:
@@ -208,6 +210,8 @@ class KiteRest:
             answer = request(kite)
         except Exception as exc:  # noqa: BLE001  the client raises what `requests` and a broken answer make it raise
             failed = map_error(exc, secrets=(token or "",))
+            if self._on_refused is not None and isinstance(failed, RateLimited):
+                self._on_refused(kind)
             if self._on_answer is not None and needs_token and token:
                 self._on_answer(token, failed)
             raise failed from None
