@@ -12,6 +12,7 @@ from tapedeck.relay.server import StreamHandler
 from .access import Gate
 from .answers import EXCHANGES, Answer, BadRequest, NotFound
 from .api_market import Days, InstrumentSearch, Listed, Quotes
+from .api_system import SystemConfig, SystemReport
 from .api_workspace import SavedWorkspace
 from .client import ROUTE as CLIENT
 
@@ -70,6 +71,8 @@ ROUTES: tuple[tuple[str, type[Answer]], ...] = (
     ("/readyz", Ready),
     ("/api/system/market-status", MarketStatus),
     ("/api/system/health", SystemHealth),
+    ("/api/system/report", SystemReport),
+    ("/api/system/config", SystemConfig),
     ("/api/quotes", Quotes),
     ("/api/day", Days),
     ("/api/instruments", InstrumentSearch),

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,6 +37,7 @@ from tapedeck.relay.overview import Overview
 from tapedeck.relay.server import Relay
 from tapedeck.settings import Settings, load
 from tapedeck.sim.clock import LoopClock
+from tapedeck.storage import Storage
 from tapedeck.upstream import Exchange, open_exchange
 from tapedeck.workspace import Workspace, default_lists
 
@@ -48,6 +50,8 @@ FRAME = (
     "last_price", "close", "open", "high", "low", "average_traded_price", "volume_traded", "oi", "fresh", "reason",
     "last_trade_time", "official_close", "official_date",
 )  # fmt: skip
+#: Changes of the feed that are remembered.
+TIMELINE = 200
 #: How long a notebook waits for a desk of its own to be ready.
 OPEN_WAIT_S = 5.0
 
@@ -158,6 +162,8 @@ class Desk:
             self.hub, self.socket, clock, counters=self._counters, login=self._login, topics={"overview": overview}
         )
         self.workspace = Workspace(settings.data, self._default_lists)
+        self.storage = Storage(settings.data, clock)
+        self._feed_timeline: deque[tuple[int, str, str]] = deque(maxlen=TIMELINE)
         self._asked = Asked(self.socket, clock)
         self._cpu = CpuMeter(clock)
         self._address = ""
@@ -327,6 +333,10 @@ class Desk:
             "market": {name: sessions.market_status(now, name) for name in sessions.SEGMENTS},
         }
 
+    def feed_timeline(self) -> list[tuple[int, str, str]]:
+        """The feed's last 200 changes, newest first: market time in UTC ns, state, reason."""
+        return list(self._feed_timeline)[::-1]
+
     # -- life ----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -368,6 +378,11 @@ class Desk:
 
     def _on_status(self, status: FeedStatus) -> None:
         self.hub.feed_status(status.state, status.reason)
+        news, before = (status.state, status.reason), [one[1:] for one in list(self._feed_timeline)[-2:]]
+        # A night of retries is two lines, not two per attempt.
+        retrying = all(state in ("CONNECTING", "BACKOFF") for state, _ in before)
+        if news not in (before if retrying else before[-1:]):
+            self._feed_timeline.append((self.clock.now(), *news))
 
     def _on_connect(self, headers: Mapping[str, str]) -> None:
         # First: whatever the rest meets, nothing is proven current on this connection yet.

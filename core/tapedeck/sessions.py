@@ -105,9 +105,11 @@ def market_status(at: int | datetime, segment: str = "NSE") -> str:
     return phase(segment, at).coarse
 
 
-def next_transition(at: int | datetime, segment: str = "NSE") -> tuple[datetime, str]:
+def next_transition(
+    at: int | datetime, segment: str = "NSE", *, session_class: str | None = None
+) -> tuple[datetime, str]:
     """When the coarse status changes next (Indian time), and what it becomes."""
-    now = phase(segment, at)
+    now = phase(segment, at, session_class=session_class)
     later = now
     while later.coarse == now.coarse:
         ns = to_ns(later.until)
