@@ -11,10 +11,10 @@ from panel.viewable import Viewable
 
 from dashboards import theme
 from dashboards.live import Desk, page_bar, page_strip, relay_client
-from dashboards.pages import market
+from dashboards.pages import market, system
 
 #: Route -> page. A page is a function of the desk.
-PAGES: dict[str, Callable[[Desk], Viewable]] = {"/": market.page}
+PAGES: dict[str, Callable[[Desk], Viewable]] = {"/": market.page, "/system": system.page}
 
 
 def build(desk: Desk) -> dict[str, Callable[[], Viewable]]:

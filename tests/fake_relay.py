@@ -74,6 +74,9 @@ class FakeDesk:
         self.simulated = simulated
         self.workspace = FakeWorkspace(self.watchlist())
         self.days: dict[str, dict[str, Any]] = {}
+        #: What the System page is told, and how often it asked.
+        self.report: dict[str, Any] | None = None
+        self.reports = 0
         #: 09:15 of the day of MARKET_MS.
         self.open_ms = MARKET_MS - 45 * 60_000
 

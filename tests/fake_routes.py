@@ -97,10 +97,25 @@ class ListedHandler(RequestHandler):
         self.finish({"listed": {key: key in self.desk.by_key for key in self.get_arguments("i")}})
 
 
+class ReportHandler(RequestHandler):
+    """`desk.report` as it is now; while there is none, 503."""
+
+    def initialize(self, desk: FakeDesk) -> None:
+        self.desk = desk
+
+    def get(self) -> None:
+        self.desk.reports += 1
+        if self.desk.report is None:
+            self.set_status(503)
+            self.finish({"error": "not_ready", "reason": "the desk is closing"})
+        else:
+            self.finish(self.desk.report)
+
+
 def fake_routes(desk: FakeDesk) -> list[tuple[str, type, dict[str, Any]]]:
     """For a server's `extra_patterns`."""
     handlers = {
         "workspace": WorkspaceHandler, "day": DayHandler, "instruments": InstrumentsHandler,
-        "instruments/listed": ListedHandler,
+        "instruments/listed": ListedHandler, "system/report": ReportHandler,
     }  # fmt: skip
     return [(rf"/api/{name}", handler, {"desk": desk}) for name, handler in handlers.items()]

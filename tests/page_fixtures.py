@@ -47,7 +47,7 @@ def open_page(browser: Browser, served: Served) -> Iterator[Callable[..., Page]]
     """Opens the page and waits until it is live; at the end no console may have complained.
 
     `clock=True` puts the page's time into the test's hands (`page.clock`). Nothing but this machine can be
-    reached, and nothing but the desk may be asked.
+    reached, and nothing but the desk may be asked. `path` is another page's than the Market's.
     `expect` names complaints that belong to the test, such as a websocket that is refused on purpose.
     """
     contexts: list[BrowserContext] = []
@@ -59,6 +59,7 @@ def open_page(browser: Browser, served: Served) -> Iterator[Callable[..., Page]]
             complaints.append(f"asked for {request.url}")
 
     def open_(
+        path: str = "",
         *,
         width: int = 1440,
         height: int = 900,
@@ -76,7 +77,7 @@ def open_page(browser: Browser, served: Served) -> Iterator[Callable[..., Page]]
             page.clock.install()
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
-        page.goto(served.url)
+        page.goto(served.url + path)
         if live:
             flow(page, "window.__tapedeck?.state === 'live' && window.__tapedeck.rows > 0")
         return page

@@ -36,6 +36,7 @@ START = """async () => {
   }
   const sheet = document.body.appendChild(helpSheet())
   const page = {
+    aside: false, go: (path) => done.push(["page", "go", path]),
     tables: () => [table], parts: (kind) => [recorder(kind)], find: (selector) => root.querySelector(selector),
     shell: {
       toggleTheme: () => done.push(["shell", "theme"]), cycleDensity: () => done.push(["shell", "density"]),
@@ -106,6 +107,7 @@ def test_the_sheet_has_every_binding_under_its_group(keys: Page) -> None:
     ("key", "did"),
     [
         ("/", ["search", "focus"]),
+        (",", ["page", "go", "system"]),
         ("[", ["lists", "step", -1]),
         ("]", ["lists", "step", 1]),
         ("Enter", ["grid", "show", "context"]),

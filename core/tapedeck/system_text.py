@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["size", "system_text"]
+from tapedeck.views.text import size
 
 BLANK = "-"
 #: Changes per timeline; a page shows more.
@@ -30,18 +30,6 @@ def system_text(report: Mapping[str, Any]) -> str:
         ("Versions", _pairs(report["versions"].items())),
     ]
     return "\n\n".join("\n".join([f"== {title}", *(lines or ["nothing known"])]) for title, lines in sections) + "\n"
-
-
-def size(count: float | None) -> str:
-    """Bytes as people say them: `512 B`, `3.4 MB`, `12 GB`; `-` for none."""
-    if count is None:
-        return BLANK
-    value, unit = float(count), "B"
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if value < 999.5 or unit == "TB":
-            break
-        value /= 1000
-    return f"{value:.0f} {unit}" if unit == "B" or value >= 99.5 else f"{value:.1f} {unit}"
 
 
 def _plain(section: Mapping[str, Any]) -> list[tuple[str, Any]]:

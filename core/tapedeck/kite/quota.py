@@ -93,10 +93,10 @@ class Quota:
             self._admit(kind, lane, came)
             lane.waiting.append(ticket)
             try:
-                now = self._stand(kind, lane, ticket, came)
+                had_to, now = self._stand(kind, lane, ticket, came)
                 lane.times.append(now)
                 lane.total += 1
-                if now > came:
+                if had_to:
                     lane.waited += 1
                     lane.waited_s += now - came
             finally:
@@ -160,18 +160,20 @@ class Quota:
         ahead = len(lane.waiting) // lane.limit * WINDOW_S
         self._patient(kind, lane, max(0.0, lane.free_at() - now) + ahead)
 
-    def _stand(self, kind: str, lane: _Lane, ticket: object, came: float) -> float:
-        """Wait for the ticket's turn; the time at which it came."""
+    def _stand(self, kind: str, lane: _Lane, ticket: object, came: float) -> tuple[bool, float]:
+        """Wait for the ticket's turn; whether it had to wait, and when its turn came."""
+        waited = False
         while True:
             now = self._clock.monotonic()
             pause = lane.free_at() - now
             first = lane.waiting[0] is ticket
             if first and pause <= 0:
-                return now
+                return waited, now
             if self._closed:
                 self._turn_away(lane, f"{kind} requests are not sent any more: the desk closes")
             self._patient(kind, lane, now - came + (max(pause, 0.0) if first else 0.0))
             # Whoever is first wakes the next one; a second is only in case that it cannot.
+            waited = True
             self._wait(self._turn, pause if first else max(pause, 1.0))
 
     def _patient(self, kind: str, lane: _Lane, seconds: float) -> None:

@@ -88,7 +88,8 @@ def status_strip(segments: Mapping[str, str], *, source: str) -> pn.pane.HTML:
         '<button class="reload" data-td="reload" data-act="reload" '
         'title="numbers stay live; menus and layouts need a new session">session ended · reload</button>'
         '<span class="notice" data-td="notice" role="status"></span>'
-        f'<div class="segments">{phases}</div></div>'
+        f'<div class="segments">{phases}</div>'
+        '<a class="way" href="./system" title="settings, login, feed, sessions, quota ( , )">System</a></div>'
     )
 
 

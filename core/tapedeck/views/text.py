@@ -88,6 +88,17 @@ def whole(value: float | None) -> str:
     return fixed(value, 0) if _present(value) else BLANK
 
 
+def size(count: float | None) -> str:
+    """Bytes in the unit they have most of: `512 B`, `3.4 MB`, `120 GB`; a dash when absent."""
+    if not _present(count):
+        return BLANK
+    value, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while len(units) > 1 and value >= 999.5:
+        value /= 1000
+        units.pop(0)
+    return f"{fixed(value, 0 if units[0] == 'B' or value >= 99.95 else 1)} {units[0]}"
+
+
 def elapsed(seconds: float | None) -> str:
     """How long ago, in one unit: `7s`, `12m`, `3h`, `2d`; a dash when absent, zero when negative."""
     if not _present(seconds):

@@ -56,6 +56,18 @@ export function quantity(value) {
   return fixed(value / CRORE, 2) + " Cr"
 }
 
+// Bytes: `512 B`, `3.4 MB`, `12 GB`.
+export function size(count) {
+  if (absent(count)) return BLANK
+  const units = ["B", "kB", "MB", "GB", "TB"]
+  let value = count
+  while (units.length > 1 && value >= 999.5) {
+    value /= 1000
+    units.shift()
+  }
+  return `${fixed(value, units[0] === "B" || value >= 99.95 ? 0 : 1)} ${units[0]}`
+}
+
 export function elapsed(seconds) {
   if (absent(seconds)) return BLANK
   const n = Math.max(0, Math.floor(seconds))

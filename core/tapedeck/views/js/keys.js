@@ -28,6 +28,7 @@ export const BINDINGS = [
     group: "Go to", keys: ["1", "2", "3"], what: "tabs of a narrow page",
     do: (page, {key}) => firstGrid(page)?.tab(Number(key)),
   },
+  {group: "Go to", keys: [","], what: "System page and back", do: (page) => page.go?.(page.aside ? "./" : "system")},
   {group: "Go to", keys: ["Escape"], what: "clear the filter, close", when: canClear, do: clearFilter},
   {group: "View", keys: ["d"], what: "details, shown or not", do: (page) => firstGrid(page)?.toggle("context")},
   {group: "View", keys: ["m"], what: "market, shown or not", do: (page) => firstGrid(page)?.toggle("dock")},

@@ -45,6 +45,12 @@ function letGo(event) {
 const isSame = ({kind, view, content}) => kind === "table" || view?.shadow_el?.lastElementChild === content
 const isCurrent = (target) => !target.view || (target.view.el.isConnected && isSame(target))
 
+// What the tag of a model says, null where it is no target.
+function specOf(model) {
+  const tag = model.tags?.find((t) => typeof t === "string" && t.startsWith(TAG))
+  return tag ? JSON.parse(tag.slice(TAG.length)) : null
+}
+
 export class Page {
   // `kinds`: class by kind of target, each with `draw(page)` and, if it needs it, `heard(type, message)`.
   constructor(model, view, kinds) {
@@ -125,7 +131,14 @@ export class Page {
     return this.ui.get("selected")
   }
 
+  // A page about the desk itself shows no instruments but those of the tape.
+  get aside() {
+    this.isAside ??= [...this.view.model.document.all_models].some((model) => this.kinds[specOf(model)?.kind]?.aside)
+    return this.isAside
+  }
+
   keys() {
+    if (this.aside) return [...this.model.tape]
     const selected = this.selected.includes(":") ? [this.selected] : []
     return [...new Set([...this.model.tape, ...this.list.keys, ...selected])]
   }
@@ -134,9 +147,15 @@ export class Page {
     this.stream.setKeys(this.keys())
   }
 
-  // Make this instrument the one that every tile of the page is about.
+  // Make this instrument the one that every tile of the page is about; where there is none, on the Market page.
   select(key) {
-    this.ui.set({selected: key})
+    if (this.aside) this.go(`./?${new URLSearchParams({i: key})}`)
+    else this.ui.set({selected: key})
+  }
+
+  // Another page of the desk.
+  go(path) {
+    location.assign(new URL(path, this.base))
   }
 
   // -- what comes in ------------------------------------------------------------------------------------------
@@ -175,7 +194,7 @@ export class Page {
     if (this.market.isAnother(message)) this.forget()
     this.market.welcome(message)
     this.stream.welcomed()
-    if (!this.selected) this.selectFirst()
+    if (!this.selected && !this.aside) this.selectFirst()
   }
 
   // A page that names no instrument begins with the first of its list that has a book.
@@ -281,7 +300,8 @@ export class Page {
     this.drawnAt = now
     this.watchDay()
     for (const target of this.targets.values()) this.guarded(target, () => target.part.draw(this))
-    if (this.tables().some((table) => table.tabulator)) document.getElementById("skeleton")?.remove()
+    const stands = this.aside ? this.targets.size > 1 : this.tables().some((table) => table.tabulator)
+    if (stands) document.getElementById("skeleton")?.remove()
   }
 
   // A page stays open over nights: what is of yesterday may not stand beside today's numbers.
@@ -298,12 +318,11 @@ export class Page {
     if (now - this.lookedAt < LOOK_MS && [...this.targets.values()].every(isCurrent)) return
     this.lookedAt = now
     for (const model of this.view.model.document.all_models) {
-      const tag = model.tags?.find((t) => typeof t === "string" && t.startsWith(TAG))
-      if (!tag) continue
+      const spec = specOf(model)
+      if (!spec) continue
       const view = Bokeh.index.find_one_by_id(model.id)
       const known = this.targets.get(model.id)
       if (known && known.view === view && isSame(known)) continue
-      const spec = JSON.parse(tag.slice(TAG.length))
       const Kind = this.kinds[spec.kind]
       // A data source has no view of its own.
       if (!Kind || (!view && !Kind.needsNoView)) continue

@@ -9,6 +9,7 @@ import {Overview} from "./overview.js"
 import {Detail} from "./detail.js"
 import {Search} from "./search.js"
 import {Source} from "./source.js"
+import {System} from "./system.js"
 import {Part} from "./tiles.js"
 import {Shell} from "./shell.js"
 import {onKey} from "./keys.js"
@@ -16,7 +17,7 @@ import {onKey} from "./keys.js"
 // Kind of a target's tag -> the class that draws it.
 const KINDS = {
   table: Table, bar: Bars, lists: Lists, grid: Grid, overview: Overview, detail: Detail, search: Search, source: Source,
-  part: Part,
+  system: System, part: Part,
 }
 
 // What tests and the curious may read.
