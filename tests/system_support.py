@@ -11,7 +11,7 @@ from tapedeck.settings import Settings, parse_start
 from tapedeck.system_report import system_report
 from tapedeck.system_text import system_text
 
-NOW = parse_start("2026-11-26T10:00:00")
+NOW = parse_start("2026-11-23T10:00:00")
 SECRET = "a-secret-of-the-operator"
 HOUR = 3600 * SECOND
 

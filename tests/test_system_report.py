@@ -23,16 +23,16 @@ pytestmark = pytest.mark.timezones
 
 def test_every_section_is_there_and_is_json():
     report = json.loads(json.dumps(system_report(StubDesk(), access={"user": "meera", "role": "operator"})))
-    assert report["at"] == "2026-11-26T10:00:00+05:30"
+    assert report["at"] == "2026-11-23T10:00:00+05:30"
     assert report["access"] == {"user": "meera", "role": "operator"}
     assert report["auth"] | {"timeline": []} == {
-        "state": "VALID", "since": "2026-11-26T09:00:00+05:30", "cause": "logged in", "user_id": "AB1234",
-        "expires_at": "2026-11-27T06:00:00+05:30", "last_success": "2026-11-26T09:59:55+05:30", "failures": 0,
+        "state": "VALID", "since": "2026-11-23T09:00:00+05:30", "cause": "logged in", "user_id": "AB1234",
+        "expires_at": "2026-11-24T06:00:00+05:30", "last_success": "2026-11-23T09:59:55+05:30", "failures": 0,
         "last_failure": "", "timeline": [],
     }  # fmt: skip
     assert [one["to"] for one in report["auth"]["timeline"]] == ["VALID", "EXCHANGING", "LOGIN_REQUIRED"]
     assert report["auth"]["timeline"][2] == {
-        "at": "2026-11-26T05:00:00+05:30", "from": "EXPIRED", "to": "LOGIN_REQUIRED", "cause": "expired at 06:00 IST",
+        "at": "2026-11-23T05:00:00+05:30", "from": "EXPIRED", "to": "LOGIN_REQUIRED", "cause": "expired at 06:00 IST",
     }  # fmt: skip
     assert [one["state"] for one in report["feed"]["timeline"]] == ["LIVE", "CONNECTING", "STALE"]
     assert report["quota"]["historical"]["last_second"] == 2
@@ -93,7 +93,7 @@ def test_every_segment_has_its_hours_and_classes_that_do_the_same_share_a_row():
     shares = {tuple(one["classes"]): one for one in rows if one["segment"] == "NSE_EQ"}
     # The closing auction is LIVE too: shares without one are CLOSED five minutes earlier.
     assert {key: one["next_transition"] for key, one in shares.items()} == {
-        ("other",): "2026-11-26T15:30:00+05:30", ("cas", "index"): "2026-11-26T15:35:00+05:30",
+        ("other",): "2026-11-23T15:30:00+05:30", ("cas", "index"): "2026-11-23T15:35:00+05:30",
     }  # fmt: skip
     for one in rows:
         assert one["until"] <= one["next_transition"]
@@ -122,7 +122,7 @@ def test_the_text_has_every_section_and_nothing_of_two_lines_in_a_cell():
     ]  # fmt: skip
     assert "first second" in text
     assert "ZERODHA_API_SECRET: a key is set without its secret; set ZERODHA_API_SECRET" in text
-    assert "2026-11-26T09:00:00+05:30  EXCHANGING      VALID           logged in" in text
+    assert "2026-11-23T09:00:00+05:30  EXCHANGING      VALID           logged in" in text
     assert "tape     5.3 GB" in text
     assert text == stub_report(desk)["text"]
 

@@ -34,7 +34,7 @@ SESSIONS = (
     ("Market", "the segment, and whose hours: classes that do the same now share a row"),
     ("Status", "what may be traded now"),
     ("Phase", "where in its day the market is"),
-    ("Changes in", "time until the status changes"),
+    ("Left", "time until the status changes"),
     ("To", "what the status becomes, and when (Indian time)"),
 )
 _QUOTA_NOTE = "requests to Kite in the last second of how many are allowed; 1 a second for quotes, 3 history, 10 other"

@@ -244,8 +244,8 @@ function settingRows(rows) {
 // A sign and a word: never told by colour alone.
 function levelOf(level) {
   const shown = make("span", {className: "level"})
-  shown.innerHTML = `<svg viewBox="0 0 12 12" fill="none" stroke="currentColor" stroke-width="1.4" aria-hidden="true">
-    <path d="${LEVELS[level] ?? LEVELS.warning}"/></svg>`
+  const sign = `<path d="${LEVELS[level] ?? LEVELS.warning}"/>`
+  shown.innerHTML = `<svg viewBox="0 0 12 12" fill="none" stroke="currentColor" stroke-width="1.4" aria-hidden="true">${sign}</svg>`
   shown.append(level)
   shown.dataset.level = level
   return shown
