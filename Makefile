@@ -11,10 +11,10 @@ JOBS ?= 3
 PYTEST = $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 LOCK := uv pip compile -q --universal --fork-strategy fewest --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11
 
-.PHONY: help serve test test-all check bench notebook docs lock clean
+.PHONY: help serve test test-all check bench notebook docs settings-docs lock clean
 
 help: ## This list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 serve: $(VENV)/run.stamp ## Run the desk; without a Kite key it runs on the simulated exchange
 	@exec $(BIN)/python -m dashboards --port $(PORT)
@@ -42,6 +42,9 @@ notebook: $(VENV)/dev.stamp ## JupyterLab with everything installed
 
 docs: $(VENV)/dev.stamp ## Check the documents: links, snippets, commands
 	$(BIN)/python -m pytest -q tests/test_docs.py
+
+settings-docs: $(VENV)/run.stamp ## Write docs/settings.md and .env.example from the declared settings
+	@$(BIN)/python -m tapedeck.settings_docs --write
 
 lock: ## Resolve both lock files again from pyproject.toml (needs uv)
 	$(LOCK) --extra build pyproject.toml -o requirements.lock
