@@ -9,9 +9,13 @@ import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from tapedeck.check_report import OK, Report
+from tapedeck.clock import SystemClock
 from tapedeck.errors import FeedOwned, TapedeckError
+from tapedeck.session_file import use_session_file
 from tapedeck.settings import Settings, load
 
 from .access import find_port, require_loopback
@@ -36,7 +40,13 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
 
 
 def settings_from(options: argparse.Namespace) -> Settings:
-    """Settings of the environment with the command line on top; every problem in one ConfigError."""
+    """Settings of the environment and of this folder's files, with the command line on top.
+
+    Raises
+    ------
+    ConfigError
+        Naming every wrong value of the command line, or an address that may not be listened on.
+    """
     words = {
         "TAPEDECK_PORT": options.port,
         "TAPEDECK_HOST": options.host,
@@ -44,8 +54,16 @@ def settings_from(options: argparse.Namespace) -> Settings:
         "TAPEDECK_SIM_SPEED": options.speed,
         "TAPEDECK_SIM_START": options.start,
     }
-    settings = load(os.environ, {name: word for name, word in words.items() if word is not None}, simulate=options.sim)
+    said = {name: word for name, word in words.items() if word is not None}
+    settings = use_session_file(load(os.environ, said, folder=Path.cwd(), simulate=options.sim))
     return replace(settings, host=require_loopback(settings.host))
+
+
+def tell(report: Report) -> None:
+    """Print what is wrong, if anything is, and log one line about it always."""
+    if report.worst != OK:
+        print(report.table(every=False), flush=True)
+    log.log(logging.INFO if report.worst == OK else logging.WARNING, "%s", report.summary)
 
 
 def serve(settings: Settings) -> int:
@@ -57,16 +75,19 @@ def serve(settings: Settings) -> int:
         return 2
     # Imported late: a wrong setting is told in a tenth of a second. The desk opens, which is mostly waiting for the
     # exchange, while Panel loads.
+    from tapedeck.checks import check
     from tapedeck.desk import open_desk
 
-    with ThreadPoolExecutor(1) as helper:
+    with ThreadPoolExecutor(2) as helper:
         opening = helper.submit(open_desk, settings)
+        checking = helper.submit(check, settings, clock=SystemClock())
         try:
             from .serving import Serving
         except BaseException:
             opening.result().close()
             raise
     desk = opening.result()
+    tell(checking.result())
     try:
         serving = Serving(desk, settings)
     except BaseException:

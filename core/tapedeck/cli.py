@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tapedeck import cli_login, sessions, settings
+from tapedeck import cli_check, cli_login, sessions, settings
 from tapedeck.clock import SystemClock, ist_date
 from tapedeck.errors import ConfigError, TapedeckError
 
@@ -130,6 +130,7 @@ def _run_sim(args: argparse.Namespace) -> int:
 
 
 COMMANDS: dict[str, Command] = {
+    "check": Command(cli_check.HELP, cli_check.declare, cli_check.run),
     "sim": Command("run the simulated exchange", _declare_sim, _run_sim),
     "login": Command("log in to Kite and save the day's token", cli_login.declare, cli_login.run),
 }

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -35,6 +36,7 @@ from tapedeck.kite.socket import FeedSocket
 from tapedeck.listing import Listing
 from tapedeck.relay.overview import Overview
 from tapedeck.relay.server import Relay
+from tapedeck.session_file import use_session_file
 from tapedeck.settings import Settings, load
 from tapedeck.sim.clock import LoopClock
 from tapedeck.storage import Storage
@@ -86,19 +88,22 @@ def open_desk(settings: Settings) -> Desk:
 
 
 def open(**given: Any) -> Desk:
-    """A desk in this process, for a notebook: settings from the environment, `given` on top.
+    """A desk in this process, for a notebook: settings of the environment and of this folder's files, `given` on top.
 
     Without a Kite key it runs on a simulated exchange of its own. Returns when numbers flow, or after a few
     seconds without: `desk.status` then says why.
 
+    A wrong setting is logged, and its default is used.
+
     Raises
     ------
-    ConfigError
-        Naming every wrong setting.
     FeedOwned
         If another process on this host owns the connection; the message says where it listens.
     """
-    desk = open_desk(load(os.environ, **given))
+    settings = use_session_file(load(os.environ, folder=Path.cwd(), **given))
+    for problem in settings.problems:
+        log.log(logging.ERROR if problem.level == "error" else logging.WARNING, "%s", problem)
+    desk = open_desk(settings)
     desk.wait_ready(OPEN_WAIT_S)
     return desk
 

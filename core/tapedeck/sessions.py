@@ -29,8 +29,8 @@ from tapedeck.errors import ConfigError, CoverageWarning
 from tapedeck.schema import Instrument
 
 __all__ = [
-    "PHASES", "SEGMENTS", "Phase", "Segment", "Span", "class_of", "covered", "is_official_close", "is_trading_day",
-    "last_covered_trading_day", "market_status", "next_trading_day", "next_transition", "phase",
+    "PHASES", "SEGMENTS", "Phase", "Segment", "Span", "class_of", "coverage", "covered", "is_official_close",
+    "is_trading_day", "last_covered_trading_day", "market_status", "next_trading_day", "next_transition", "phase",
     "previous_trading_day", "resolve", "session_start_ns", "spans", "trading_days",
 ]  # fmt: skip
 
@@ -151,6 +151,12 @@ def is_official_close(instrument: Instrument | str, last_trade_time_ns: int) -> 
 def covered(day: date) -> bool:
     """Whether holidays and hours of that date are known; otherwise every weekday counts as a plain one."""
     return facts().covers(_day(day))
+
+
+def coverage() -> tuple[date, date]:
+    """First and last date whose holidays and hours are known."""
+    known = facts()
+    return known.first, known.last
 
 
 def is_trading_day(day: date, segment: str = "NSE") -> bool:
