@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tapedeck import cli_check, cli_login, sessions, settings
+from tapedeck import cli_check, cli_login, cli_user, sessions, settings
 from tapedeck.clock import SystemClock, ist_date
 from tapedeck.errors import ConfigError, TapedeckError
 
@@ -133,6 +133,8 @@ COMMANDS: dict[str, Command] = {
     "check": Command(cli_check.HELP, cli_check.declare, cli_check.run),
     "sim": Command("run the simulated exchange", _declare_sim, _run_sim),
     "login": Command("log in to Kite and save the day's token", cli_login.declare, cli_login.run),
+    "user": Command("say who may log in to the desk", cli_user.declare_user, cli_user.run_user),
+    "token": Command("make and take away bearer tokens", cli_user.declare_token, cli_user.run_token),
 }
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ TapedeckError
 ├── UnknownInstrument      no such EXCHANGE:TRADINGSYMBOL or token (also a KeyError)
 ├── StaleData              a number was asked for that cannot be shown as live
 ├── WorkspaceConflict      the workspace to save was made from an older one
+├── AccessRefused          whoever asks may not: not logged in, a token that is not taken
 ├── FrameError             a stream frame of the desk itself that cannot be read
 ├── FeedError
 │   ├── SubscriptionLimit  more instruments than one connection may carry
@@ -57,6 +58,10 @@ class WorkspaceConflict(TapedeckError):
     def __init__(self, message: str, workspace: dict[str, Any]) -> None:
         super().__init__(message)
         self.workspace = workspace
+
+
+class AccessRefused(TapedeckError):
+    """Whoever asks may not; the message says why and holds no secret."""
 
 
 class FrameError(TapedeckError, ValueError):
