@@ -32,9 +32,10 @@ def one_round(chromium: Browser, address: str) -> None:
     context.close()
 
 
-def health(address: str) -> dict[str, Any]:
+def health(desk: RunningDesk) -> dict[str, Any]:
     """What the desk says of itself."""
-    with urllib.request.urlopen(f"{address}api/system/health") as answer:
+    asked = urllib.request.Request(f"http://127.0.0.1:{desk.port}/api/system/health", headers=desk.headers)
+    with urllib.request.urlopen(asked) as answer:
         return json.load(answer)
 
 
@@ -42,14 +43,13 @@ def run() -> list[Result]:
     """Growth of the desk's memory over the later rounds, and what is left of its viewers."""
     sizes: list[float] = []
     with RunningDesk("--start", "2026-11-23T10:00:00") as desk, sync_playwright() as playwright:
-        address = f"http://127.0.0.1:{desk.port}/"
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         resting = chromium.new_page()
         for _ in range(ROUNDS):
-            one_round(chromium, address)
+            one_round(chromium, desk.page)
             resting.wait_for_timeout(FORGET_MS)
             sizes.append(desk.mark().rss_mb)
-        said = health(address)
+        said = health(desk)
         chromium.close()
     grown = sizes[-1] - sizes[SETTLED - 1]
     return [

@@ -15,7 +15,7 @@ IDLE_S, SETTLE_S = 3.0, 0.5
 
 def run() -> list[Result]:
     """CPU milliseconds and memory per session of the page, the desk's own work taken off."""
-    with RunningDesk() as desk, Child(sessions_process, desk.port) as clients:
+    with RunningDesk() as desk, Child(sessions_process, desk.port, desk.headers) as clients:
         clients.ask("open", FIRST)
         time.sleep(SETTLE_S)
         idle = desk.mark()

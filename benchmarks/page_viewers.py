@@ -29,7 +29,8 @@ class Patches(NamedTuple):
 class Sessions:
     """Open sessions of one page. State: their tasks, what they were sent."""
 
-    def __init__(self, port: int, path: str = "/") -> None:
+    def __init__(self, port: int, path: str = "/", headers: dict[str, str] | None = None) -> None:
+        self._headers = headers or {}
         self._page = f"http://127.0.0.1:{port}{path}"
         self._socket = f"ws://127.0.0.1:{port}{path.rstrip('/')}/ws"
         self._tasks: list[asyncio.Task] = []
@@ -38,7 +39,8 @@ class Sessions:
     async def open(self, count: int) -> Patches:
         """So many more, one after another; back when each has been sent its document."""
         for _ in range(count):
-            token = token_of((await AsyncHTTPClient().fetch(self._page, request_timeout=PATIENCE_S)).body.decode())
+            page = await AsyncHTTPClient().fetch(self._page, headers=self._headers, request_timeout=PATIENCE_S)
+            token = token_of(page.body.decode())
             drawn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._tasks.append(asyncio.create_task(self._listen(token, drawn)))
             await asyncio.wait_for(drawn, PATIENCE_S)
@@ -47,7 +49,12 @@ class Sessions:
     async def _listen(self, token: str, drawn: asyncio.Future[None]) -> None:
         spoken = [Subprotocol("bokeh"), Subprotocol(token)]
         async with websockets.connect(
-            self._socket, subprotocols=spoken, compression=None, max_size=MAX_MESSAGE, proxy=None
+            self._socket,
+            subprotocols=spoken,
+            additional_headers=self._headers,
+            compression=None,
+            max_size=MAX_MESSAGE,
+            proxy=None,
         ) as ws:
             kind = ""
             async for message in ws:
@@ -81,9 +88,9 @@ def token_of(page: str) -> str:
     return found[1]
 
 
-def sessions_process(line: Connection, port: int) -> None:
-    """The process: answers `open` with how many, and `seen`, until its line ends."""
-    asyncio.run(_serve(line, Sessions(port)))
+def sessions_process(line: Connection, port: int, headers: dict[str, str] | None = None) -> None:
+    """The process: answers `open` with how many, and `seen`, until its line ends. `headers` open a real desk."""
+    asyncio.run(_serve(line, Sessions(port, headers=headers)))
 
 
 async def _serve(line: Connection, sessions: Sessions) -> None:

@@ -139,18 +139,22 @@ class RunningDesk:
                 cwd=ROOT, env=clean | own, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         try:
-            self.port = self._wait()
+            #: What a browser opens, and what everything else sends to get in.
+            self.page = self._wait()
+            address, _, query = self.page.partition("?token=")
+            self.port = int(address.rstrip("/").rpartition(":")[2])
+            self.headers = {"Authorization": f"Bearer {query}"}
         except BaseException:
             self.close()
             raise
 
-    def _wait(self) -> int:
+    def _wait(self) -> str:
         until = time.monotonic() + PATIENCE_S
         while time.monotonic() < until:
             text = self._log.read_text(errors="replace")
             _, found, rest = text.partition("Desk READY ")
             if found and "\n" in rest:
-                return int(rest.split("\n")[0].rstrip("/").rpartition(":")[2])
+                return rest.split("\n")[0]
             if self.process.poll() is not None:
                 break
             time.sleep(0.05)

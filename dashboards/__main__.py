@@ -15,10 +15,11 @@ from typing import Any
 from tapedeck.check_report import OK, Report
 from tapedeck.clock import SystemClock
 from tapedeck.errors import FeedOwned, TapedeckError
+from tapedeck.redact import install as redact_logs
 from tapedeck.session_file import use_session_file
 from tapedeck.settings import Settings, load
 
-from .access import find_port, require_loopback
+from .access import find_port, require_access
 
 log = logging.getLogger("tapedeck.server")
 
@@ -30,7 +31,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
         description="Run the desk. Without ZERODHA_API_KEY it runs on the simulated exchange.",
     )
     parser.add_argument("--port", help="port to listen on; 0 takes a free one (default 5006)")
-    parser.add_argument("--host", help="loopback address to listen on (default 127.0.0.1)")
+    parser.add_argument("--host", help="address to listen on (default 127.0.0.1); others need users")
     parser.add_argument("--sim", action="store_true", default=None, help="simulated exchange even with a Kite key")
     parser.add_argument("--seed", help="seed of the simulated exchange (default 7)")
     parser.add_argument("--speed", help="how many times faster simulated market time runs, 0.1 to 600")
@@ -56,7 +57,7 @@ def settings_from(options: argparse.Namespace) -> Settings:
     }
     said = {name: word for name, word in words.items() if word is not None}
     settings = use_session_file(load(os.environ, said, folder=Path.cwd(), simulate=options.sim))
-    return replace(settings, host=require_loopback(settings.host))
+    return replace(settings, host=require_access(settings))
 
 
 def tell(report: Report) -> None:
@@ -98,7 +99,7 @@ def serve(settings: Settings) -> int:
         serving.loop.add_callback_from_signal(serving.loop.stop)
 
     def ready() -> None:
-        print(f"Desk READY {serving.address}", flush=True)
+        print(f"Desk READY {serving.way_in}", flush=True)
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
@@ -119,6 +120,7 @@ def main(given: list[str] | None = None) -> int:
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    redact_logs()
     for noisy in ("bokeh", "tornado.access", "numba", "asyncio", "urllib3", "websockets"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:

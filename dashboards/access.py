@@ -1,47 +1,78 @@
-"""Who may look: only this machine, and only pages this desk served itself.
+"""Where the desk may listen, and under which names it answers.
 
-Until the desk has accounts it listens on loopback. That alone does not keep a web page in the same browser out
-(DNS rebinding, cross-site requests), so every request, Bokeh's own included, must name a host the desk is served
-under, and a request that carries an Origin must come from one of them.
+A desk on loopback is still asked by every web page that is open in the same browser (DNS rebinding, cross-site
+requests). So every request, Bokeh's own included, must name a host the desk is served under, and a request that
+carries an Origin must come from one of its pages.
 """
 
 from __future__ import annotations
 
-import ipaddress
+from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from bokeh.server.util import bind_sockets
 from tornado.httputil import HTTPServerRequest
-from tornado.routing import Matcher, Rule
-from tornado.web import Application, RequestHandler
 
+from tapedeck.bearers import is_loopback, jwt_secret
 from tapedeck.errors import ConfigError
+from tapedeck.settings import Settings
+from tapedeck.users import Users
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+#: Addresses that mean every one of this machine: no browser names them.
+EVERYWHERE = ("0.0.0.0", "::")
+_USUAL_PORTS = {"http": 80, "https": 443}
 
 
-def require_loopback(host: str) -> str:
-    """`host` again, without brackets, when it is a loopback address.
+def require_access(settings: Settings) -> str:
+    """The host to listen on, without brackets, once it is certain that not everybody gets in there.
 
     Raises
     ------
     ConfigError
-        If it was anything wider: without access control that would show the desk to the network.
+        If it is wider than loopback and the desk has no users, no secret of its own or no name to answer to;
+        all that is missing in one message, each with its remedy.
     """
-    host = host.removeprefix("[").removesuffix("]")
-    if host == "localhost":
+    host = settings.host.strip().removeprefix("[").removesuffix("]")
+    if is_loopback(host):
         return host
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise ConfigError(
-            f"TAPEDECK_HOST (or --host) was {host!r}; allowed: 127.0.0.1, ::1 or localhost. "
-            "A desk without access control is not shown to the network; reach it through an SSH tunnel instead: "
-            "ssh -L 5006:127.0.0.1:5006 this-machine"
+    missing = []
+    if not host:
+        missing.append("TAPEDECK_HOST (or --host) was empty; allowed: an address of this machine, such as 127.0.0.1")
+    if not Users(settings.data).names():
+        missing.append(
+            f"TAPEDECK_HOST (or --host) was {settings.host!r}, which others can reach, and {settings.data} has no "
+            "users: add one with `tapedeck user add NAME`. Without users a desk listens on 127.0.0.1, ::1 or "
+            "localhost; an SSH tunnel reaches it: ssh -L 5006:127.0.0.1:5006 this-machine"
         )
+    try:
+        jwt_secret(given_secret(settings), settings.data, loopback=False)
+    except ConfigError as weak:
+        missing.append(str(weak))
+    if host in EVERYWHERE and not frontend_of(settings):
+        missing.append(
+            f"FRONTEND_URL was empty; a desk on {host} must know the address people open, such as "
+            "FRONTEND_URL=https://desk.example: requests for any other host are refused"
+        )
+    if missing:
+        raise ConfigError("\n".join(missing))
     return host
+
+
+def given_secret(settings: Settings) -> str:
+    """JWT_SECRET as it was set; empty when it was not."""
+    return str(getattr(settings, "jwt_secret", "") or "")
+
+
+def frontend_of(settings: Settings) -> str:
+    """The address people open, as it was set in FRONTEND_URL; empty when it was not."""
+    return str(getattr(settings, "frontend_url", "") or "")
+
+
+def has_users(data: Path) -> bool:
+    """Whether people log in to this desk with a name and a password."""
+    return bool(Users(data).names())
 
 
 def find_port(host: str, port: int) -> int:
@@ -63,59 +94,61 @@ def in_address(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+class Refusal(NamedTuple):
+    """Why a request is not answered: HTTP status and the reason in words."""
+
+    status: int
+    reason: str
+
+
 class Gate:
-    """The hosts and origins that may talk to the desk served on `port` of `host`."""
+    """The hosts and origins that may talk to the desk served on `port` of `host`, and at `frontend` if that is set."""
 
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
-        names = {*LOOPBACK_NAMES, in_address(host)}
+    def __init__(self, port: int, host: str = "127.0.0.1", frontend: str = "") -> None:
+        names = {*LOOPBACK_NAMES, *([] if host in EVERYWHERE else [in_address(host)])}
         # A browser leaves the usual port out.
-        self.hosts = frozenset({f"{name}:{port}" for name in names} | (names if port == 80 else set()))
+        hosts = {f"{name}:{port}" for name in names} | (names if port == 80 else set())
+        origins = {f"http://{one}" for one in hosts}
+        parts = urlsplit(frontend)
+        self.frontend_host = _netloc(frontend)
+        #: Whether the address people open is encrypted: a cookie of it is then never sent in the clear.
+        self.frontend_secure = parts.scheme == "https"
+        if self.frontend_host:
+            hosts.add(self.frontend_host)
+            origins.add(f"{parts.scheme}://{self.frontend_host}")
+        self.hosts = frozenset(hosts)
+        self.origins = frozenset(origins)
 
-    def refusal(self, request: HTTPServerRequest) -> str:
-        """Why the request is refused, in words; empty when it is welcome."""
+    def refusal(self, request: HTTPServerRequest) -> Refusal | None:
+        """Why the request is refused; None when it is welcome. 421: not our name; 403: not our page."""
         host = request.headers.get("Host", "").lower()
         if host not in self.hosts:
-            return f"Host was {host!r}; this desk answers to {', '.join(sorted(self.hosts))}"
+            return Refusal(421, f"Host was {host[:200]!r}; this desk answers to {', '.join(sorted(self.hosts))}")
         # A picture or a script of another site carries no Origin, but a browser says where it is from.
         if (
             request.headers.get("Sec-Fetch-Site") == "cross-site"
             and request.headers.get("Sec-Fetch-Mode") != "navigate"
         ):
-            return "only pages of this desk may ask; open it in a tab of its own"
-        origin = request.headers.get("Origin") or request.headers.get("Sec-Websocket-Origin")
-        if origin is not None:
-            parts = urlsplit(origin)
-            if parts.scheme not in {"http", "https"} or parts.netloc.lower() not in self.hosts:
-                return f"Origin was {origin!r}; only pages of this desk may ask"
-        return ""
+            return Refusal(403, "only pages of this desk may ask; open it in a tab of its own")
+        origin = request.headers.get("Origin", request.headers.get("Sec-Websocket-Origin"))
+        if origin is not None and origin.lower() not in self.origins:
+            return Refusal(403, f"Origin was {origin[:200]!r}; only pages of this desk may ask")
+        return None
 
     def allowed(self, request: HTTPServerRequest) -> bool:
         """Whether the request is welcome."""
-        return not self.refusal(request)
+        return self.refusal(request) is None
 
-    def guard(self, application: Application) -> None:
-        """Put the check before every rule of the application, Bokeh's routes and websockets included."""
-        rule = Rule(_Refused(self), RefusedHandler, {"gate": self})
-        application.default_router.rules.insert(0, rule)
-
-
-class _Refused(Matcher):
-    """Matches the requests the gate refuses."""
-
-    def __init__(self, gate: Gate) -> None:
-        self.gate = gate
-
-    def match(self, request: HTTPServerRequest) -> dict | None:
-        return {} if self.gate.refusal(request) else None
+    def secure(self, request: HTTPServerRequest) -> bool:
+        """Whether the browser that asks is on an encrypted connection, to this server or to the proxy before it."""
+        at_proxy = self.frontend_secure and request.headers.get("Host", "").lower() == self.frontend_host
+        return request.protocol == "https" or at_proxy
 
 
-class RefusedHandler(RequestHandler):
-    """403 with the reason."""
-
-    def initialize(self, gate: Gate) -> None:
-        self.gate = gate
-
-    def prepare(self) -> None:
-        self.set_status(403)
-        self.set_header("Cache-Control", "no-store")
-        self.finish({"error": "forbidden", "reason": self.gate.refusal(self.request)})
+def _netloc(address: str) -> str:
+    """Host and port of an address as a browser names them: lower case, the usual port left out."""
+    parts = urlsplit(address)
+    if not parts.hostname:
+        return ""
+    usual = parts.port is None or parts.port == _USUAL_PORTS.get(parts.scheme)
+    return in_address(parts.hostname) + ("" if usual else f":{parts.port}")

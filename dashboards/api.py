@@ -15,6 +15,8 @@ from .api_market import Days, InstrumentSearch, Listed, Quotes
 from .api_system import SystemConfig, SystemReport
 from .api_workspace import SavedWorkspace
 from .client import ROUTE as CLIENT
+from .login import ROUTES as LOGIN
+from .login import WhoAmI
 
 if TYPE_CHECKING:
     from tapedeck.desk import Desk
@@ -24,7 +26,9 @@ CLASSES: dict[str, tuple[str, ...]] = dict.fromkeys(("NSE_EQ", "BSE_EQ"), ("cas"
 
 
 class Health(Answer):
-    """`/healthz`: the process serves; says nothing of the feed."""
+    """`/healthz`: the process serves; says nothing of the feed, and that to anybody."""
+
+    PUBLIC = True
 
     async def answer(self) -> tuple[int, dict[str, Any]]:
         return 200, {"status": "ok"}
@@ -69,6 +73,7 @@ class SystemHealth(Answer):
 ROUTES: tuple[tuple[str, type[Answer]], ...] = (
     ("/healthz", Health),
     ("/readyz", Ready),
+    ("/api/access/me", WhoAmI),
     ("/api/system/market-status", MarketStatus),
     ("/api/system/health", SystemHealth),
     ("/api/system/report", SystemReport),
@@ -86,7 +91,7 @@ def routes(desk: Desk, gate: Gate) -> list[tuple[str, Any, dict[str, Any]]]:
     table: list[tuple[str, Any, dict[str, Any]]] = [(path, handler, {"desk": desk}) for path, handler in ROUTES]
     allowed: Callable[[Any], bool] = gate.allowed
     table.append(("/api/stream", StreamHandler, {"relay": desk.relay, "allowed": allowed}))
-    table.append(CLIENT)
+    table += [*LOGIN, CLIENT]
     table.append(("/api/.*", NotFound, {"desk": desk}))
     return table
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import Future
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import requests
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
+from benchmarks.page_viewers import MAX_MESSAGE, token_of
 from dashboards.serving import Serving
 from tapedeck.desk import open_desk
 from tapedeck.settings import Settings
@@ -26,6 +30,9 @@ class Inside:
         self._thread.start()
         self.serving = self._ready.result(30)
         self.address = self.serving.address.rstrip("/")
+        #: What this machine's other processes send, and what a browser opens.
+        self.headers = {"Authorization": f"Bearer {self.serving.door.bearer}"}
+        self.page = self.serving.way_in
 
     def _serve(self) -> None:
         asyncio.set_event_loop(asyncio.new_event_loop())
@@ -46,13 +53,28 @@ class Inside:
         """Address of the websocket."""
         return self.address.replace("http", "ws", 1) + "/api/stream"
 
-    def get(self, path: str, **options: Any) -> requests.Response:
-        """GET a path of it."""
-        return requests.get(self.address + path, timeout=10, **options)
+    def get(self, path: str, *, headers: dict[str, str] | None = None, **options: Any) -> requests.Response:
+        """GET a path of it, as one of this machine's other processes."""
+        return requests.get(self.address + path, timeout=10, headers=self.headers | (headers or {}), **options)
 
     def json(self, path: str) -> Any:
         """Body of a GET, decoded."""
         return self.get(path).json()
+
+    def open_sessions(self, count: int) -> ExitStack:
+        """So many sessions of the page, each with its document; they end with the stack."""
+        opened = ExitStack()
+        for _ in range(count):
+            spoken = [Subprotocol("bokeh"), Subprotocol(token_of(self.get("/").text))]
+            url = self.address.replace("http", "ws", 1) + "/ws"
+            ws = opened.enter_context(
+                connect(url, subprotocols=spoken, additional_headers=self.headers, max_size=MAX_MESSAGE, proxy=None)
+            )
+            for part in ('{"msgid": "1", "msgtype": "PULL-DOC-REQ"}', "{}", "{}"):
+                ws.send(part)
+            while "PULL-DOC-REPLY" not in str(ws.recv(30)):
+                pass
+        return opened
 
     def tasks(self) -> int:
         """Number of tasks on the server's loop."""

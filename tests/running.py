@@ -1,4 +1,7 @@
-"""Real processes for end-to-end tests: the simulated exchange and the desk, started, watched and ended."""
+"""Real processes for end-to-end tests: the simulated exchange and the desk, started, watched and ended.
+
+A desk prints an address with a token, which a browser opens (`page`); everything else sends it as a bearer.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,12 @@ class Program:
         except BaseException:
             self.stop()
             raise
-        self.address = found.rstrip("/")
+        #: What a browser opens; without its query it is the address of everything else.
+        self.page = found
+        self.address, _, query = found.partition("?")
+        self.address = self.address.rstrip("/")
+        token = query.removeprefix("token=")
+        self.headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.port = int(self.address.rsplit(":", 1)[1])
 
     @property
@@ -58,9 +66,14 @@ class Program:
             raise AssertionError(f"ended with {self.process.returncode} before it was ready:\n{self.output[-3000:]}")
         return ""
 
-    def get(self, path: str, **options: Any) -> requests.Response:
-        """GET a path of it."""
-        return requests.get(self.address + path, timeout=10, **options)
+    @property
+    def stream(self) -> str:
+        """Address of a desk's websocket."""
+        return self.address.replace("http", "ws", 1) + "/api/stream"
+
+    def get(self, path: str, *, headers: dict[str, str] | None = None, **options: Any) -> requests.Response:
+        """GET a path of it, as whoever started it."""
+        return requests.get(self.address + path, timeout=10, headers=self.headers | (headers or {}), **options)
 
     def json(self, path: str) -> Any:
         """Body of a GET, decoded."""
@@ -68,7 +81,7 @@ class Program:
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """POST JSON to a path of it."""
-        answer = requests.post(self.address + path, data=json.dumps(body), timeout=10)
+        answer = requests.post(self.address + path, data=json.dumps(body), headers=self.headers, timeout=10)
         answer.raise_for_status()
         return answer.json()
 

@@ -37,8 +37,7 @@ def fresh(desk: Program) -> bool:
 def test_a_hung_exchange_blanks_every_number_with_the_reason_and_they_return_by_themselves(sim, tmp_path):
     desk = start_desk(data=tmp_path, environment=roots_of(sim))
     try:
-        stream = desk.address.replace("http", "ws", 1) + "/api/stream"
-        with connect(stream, [KEY]) as client:
+        with connect(desk.stream, [KEY], headers=desk.headers) as client:
             wait_until(lambda: last_price(client, KEY) is not None)
             sim.signal(signal.SIGSTOP)
             wait_until(lambda: last_price(client, KEY) is None, timeout=6)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import subprocess
 import sys
@@ -12,7 +11,6 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import requests
-from bokeh.client import pull_session
 from bokeh.document import Document
 from panel.viewable import Viewable
 
@@ -35,40 +33,28 @@ def inside(tmp_path, monkeypatch) -> Iterator[Inside]:
     running.close()
 
 
-@pytest.fixture
-def current_loop() -> Iterator[None]:
-    """Bokeh's client wants the calling thread to have a loop, which Python has stopped making by itself."""
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    yield
-    asyncio.set_event_loop(None)
-    loop.close()
-
-
 def alive(*kinds: type) -> list[object]:
     gc.collect()
     return [one for one in gc.get_objects() if isinstance(one, kinds)]
 
 
 def our_threads() -> set[str]:
-    """Names of the desk's own threads; Bokeh's client keeps one of its own per session."""
+    """Names of the desk's own threads."""
     return {thread.name for thread in threading.enumerate() if thread.name.startswith("tapedeck")}
 
 
-@pytest.mark.usefixtures("current_loop")
 def test_viewers_that_leave_leave_nothing_behind(inside):
     desk = inside.desk
     documents, viewables = len(alive(Document)), len(alive(Viewable))
     threads, tasks = our_threads(), inside.tasks()
-    sessions = [pull_session(url=inside.address + "/") for _ in range(10)]
-    clients = [connect(inside.stream, desk.watchlist()) for _ in range(10)]
+    sessions = inside.open_sessions(10)
+    clients = [connect(inside.stream, desk.watchlist(), headers=inside.headers) for _ in range(10)]
     wait_until(lambda: all(last_price(one, "NSE:INFY") is not None for one in clients))
     assert desk.relay.client_count == 10
     assert desk.socket.status.subscribed == 50
     while clients:
         clients.pop().close()
-    while sessions:
-        sessions.pop().close()
+    sessions.close()
     wait_until(lambda: desk.relay.client_count == 0)
     wait_until(lambda: desk.socket.status.subscribed == 0)
     assert desk.socket.listeners == {}
@@ -118,7 +104,7 @@ def test_a_desk_that_lost_its_lock_stands_by_and_returns_when_it_is_free(inside,
 
 def test_a_loop_held_for_two_seconds_loses_no_tick_and_does_not_delay_the_feed(inside):
     desk = inside.desk
-    with connect(inside.stream, desk.watchlist()) as client:
+    with connect(inside.stream, desk.watchlist(), headers=inside.headers) as client:
         wait_until(lambda: last_price(client, "NSE:INFY") is not None)
         _, cursor = desk.hub.join()
         begun, done = threading.Event(), threading.Event()

@@ -30,12 +30,8 @@ def desk(sim: Program, tmp_path: Path) -> Iterator[Program]:
     program.stop()
 
 
-def stream_of(desk: Program) -> str:
-    return desk.address.replace("http", "ws", 1) + "/api/stream"
-
-
 def test_eleven_stream_clients_and_the_http_interface_cost_one_connection(sim, desk):
-    clients = [connect(stream_of(desk), KEYS) for _ in range(11)]
+    clients = [connect(desk.stream, KEYS, headers=desk.headers) for _ in range(11)]
     try:
         wait_until(lambda: all(last_price(client, "NSE:INFY") is not None for client in clients))
         answer = desk.json("/api/quotes?i=NSE:INFY&i=NSE:SBIN")

@@ -33,7 +33,7 @@ def look(browser: Browser) -> Iterator[Callable[[Program], Page]]:
         context.set_default_timeout(60_000)
         contexts.append(context)
         page = context.new_page()
-        page.goto(desk.address, wait_until="commit")
+        page.goto(desk.page, wait_until="commit")
         page.evaluate("window.sameLoad = true")
         return page
 

@@ -56,8 +56,8 @@ def test_twenty_pages_in_rounds_cost_one_connection_and_leave_nothing(inside: In
         context.set_default_timeout(60_000)
         pages = [context.new_page() for _ in range(PAGES)]
         for page in pages:
-            page.goto(inside.address + "/", wait_until="commit")
-        with connect(inside.stream, ["NSE:INFY"]) as client:
+            page.goto(inside.page, wait_until="commit")
+        with connect(inside.stream, ["NSE:INFY"], headers=inside.headers) as client:
             for page in pages:
                 flow(page, "window.__tapedeck?.state === 'live' && window.__tapedeck.rows === 50")
             wait_until(lambda client=client: last_price(client, "NSE:INFY"))

@@ -171,7 +171,7 @@ class Desk:
         self._feed_timeline: deque[tuple[int, str, str]] = deque(maxlen=TIMELINE)
         self._asked = Asked(self.socket, clock)
         self._cpu = CpuMeter(clock)
-        self._address = ""
+        self._address = self._bearer = ""
         self._ending = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="tapedeck-keeper", daemon=True)
         self._started = False
@@ -356,10 +356,10 @@ class Desk:
         # Not after the instruments: that a login is needed must be said also when the file cannot be had.
         self.socket.start()
 
-    def serving(self, address: str, loop: Any) -> None:
-        """The server listens: tell other processes where, and let the relay beat on its loop."""
-        self._address = address
-        self._lock.publish_address(address, "")
+    def serving(self, address: str, loop: Any, bearer: str = "") -> None:
+        """The server listens: tell other processes where and what opens it, and let the relay beat on its loop."""
+        self._address, self._bearer = address, bearer
+        self._lock.publish_address(address, bearer)
         self.relay.start(loop)
 
     def close(self) -> None:
@@ -443,7 +443,7 @@ class Desk:
         if not held:
             self.socket.resume()
         if self._address and self._lock.read_address() is None:
-            self._lock.publish_address(self._address, "")
+            self._lock.publish_address(self._address, self._bearer)
 
     def _quiet(self, status: FeedStatus) -> float:
         """Seconds without a tick in a live market; 0 while nothing is subscribed, since nothing can be missed."""

@@ -23,6 +23,7 @@ export class Market {
   constructor(now) {
     this.startedAt = now
     this.connected = false
+    this.loggedOut = false
     this.problem = ""
     // Why the desk does not give what this page asked for; "" when it does.
     this.refusal = ""
@@ -209,6 +210,7 @@ export class Market {
     const age = Math.max(this.feedAgeNow(now), gap)
     const no = (reason, dead = false) => ({state: "blank", age, reason, dead})
     if (this.problem) return no(this.problem, true)
+    if (this.loggedOut) return no("logged out: reload the page to log in", true)
     if (this.arrivedAt === null && now - this.startedAt < FRESH_TTL * 1000) {
       return {state: "loading", age, reason: "connecting to the desk", dead: true}
     }

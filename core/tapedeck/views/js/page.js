@@ -162,12 +162,14 @@ export class Page {
 
   opened() {
     this.market.connected = true
+    this.market.loggedOut = false
     this.workspace.save()
     this.soon()
   }
 
   gone() {
     this.market.connected = false
+    this.market.loggedOut = this.stream.loggedOut
     this.market.gap(this.now())
     this.soon()
   }
@@ -268,6 +270,9 @@ export class Page {
   // JSON of a route of the desk. An Error has the desk's reason as its message, `status` and `body`.
   async ask(path, {method = "GET", body, keepalive = false} = {}) {
     const headers = body === undefined ? {} : {"Content-Type": "application/json"}
+    // What changes something shows that a page of the desk asks, and not another one through this browser.
+    const proof = method === "GET" ? undefined : document.cookie.match(/(?:^|; )tapedeck-xsrf=([^;]+)/)?.[1]
+    if (proof !== undefined) headers["X-XSRFToken"] = proof
     const answer = await fetch(new URL(path, this.base), {
       method, headers, keepalive, cache: "no-store", signal: AbortSignal.timeout(ASK_MS),
       body: body === undefined ? undefined : JSON.stringify(body),

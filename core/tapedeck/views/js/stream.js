@@ -11,6 +11,9 @@ const WISH_MS = 400
 // What the desk refused is said again after a while, and later each time.
 const REFUSED_MS = 1500
 const REFUSED_LONGEST_MS = 12000
+// The desk ends a stream with this code when its login has ended; another tab may log in again meanwhile.
+const LOGGED_OUT = 4401
+const LOGGED_OUT_RETRY_MS = 10000
 
 export class Stream {
   // `on`: {open, text, frame, gone}, each called with what arrived.
@@ -34,6 +37,7 @@ export class Stream {
     this.awaitsWelcome = true
     this.paused = false
     this.closed = false
+    this.loggedOut = false
   }
 
   open() {
@@ -46,6 +50,7 @@ export class Stream {
     socket.onopen = () => {
       if (socket !== this.socket) return
       this.connects += 1
+      this.loggedOut = false
       this.hello()
       if (this.paused) this.send({a: "pause"})
       this.on.open()
@@ -57,7 +62,7 @@ export class Stream {
       if (typeof event.data === "string") this.on.text(event.data)
       else this.on.frame(event.data)
     }
-    socket.onclose = () => this.lost(socket)
+    socket.onclose = (event) => this.lost(socket, event.code)
   }
 
   hello() {
@@ -122,14 +127,15 @@ export class Stream {
     }
   }
 
-  lost(socket) {
+  lost(socket, code) {
     if (socket !== this.socket) return
+    if (code === LOGGED_OUT) this.loggedOut = true
     this.socket = null
     this.failures += 1
     if (this.closed) return
     this.on.gone()
     // Jitter: a desk that restarts is not met by all its viewers in the same instant.
-    const wait = this.retry * (0.75 + Math.random() / 4)
+    const wait = (this.loggedOut ? LOGGED_OUT_RETRY_MS : this.retry) * (0.75 + Math.random() / 4)
     this.retry = Math.min(this.retry * 2, LAST_RETRY_MS)
     this.timer = setTimeout(() => this.open(), wait)
   }

@@ -88,7 +88,8 @@ export class Workspace {
       await this.put(sent, keepalive)
       this.tell("")
     } catch (error) {
-      const refused = error.status === 400
+      // Not allowed, or not any more: trying again would not help.
+      const refused = [400, 401, 403].includes(error.status)
       if (refused && !this.dirty.size) again = null
       else again = RETRY_MS
       for (const name of sent) this.dirty.add(name)
