@@ -88,7 +88,8 @@ def serve(settings: Settings) -> int:
             opening.result().close()
             raise
     desk = opening.result()
-    tell(checking.result())
+    desk.check_report = checking.result()
+    tell(desk.check_report)
     try:
         serving = Serving(desk, settings)
     except BaseException:

@@ -9,12 +9,14 @@ from tapedeck import sessions
 from tapedeck.clock import to_ist
 from tapedeck.relay.server import StreamHandler
 
+from . import api_auth
 from .access import Gate
 from .answers import EXCHANGES, Answer, BadRequest, NotFound
 from .api_market import Days, InstrumentSearch, Listed, Quotes
-from .api_system import SystemConfig, SystemReport
+from .api_system import Recheck, SystemConfig, SystemReport
 from .api_workspace import SavedWorkspace
 from .client import ROUTE as CLIENT
+from .kite_login import Journeys
 from .login import ROUTES as LOGIN
 from .login import WhoAmI
 
@@ -78,6 +80,7 @@ ROUTES: tuple[tuple[str, type[Answer]], ...] = (
     ("/api/system/health", SystemHealth),
     ("/api/system/report", SystemReport),
     ("/api/system/config", SystemConfig),
+    ("/api/system/recheck", Recheck),
     ("/api/quotes", Quotes),
     ("/api/day", Days),
     ("/api/instruments", InstrumentSearch),
@@ -91,7 +94,7 @@ def routes(desk: Desk, gate: Gate) -> list[tuple[str, Any, dict[str, Any]]]:
     table: list[tuple[str, Any, dict[str, Any]]] = [(path, handler, {"desk": desk}) for path, handler in ROUTES]
     allowed: Callable[[Any], bool] = gate.allowed
     table.append(("/api/stream", StreamHandler, {"relay": desk.relay, "allowed": allowed}))
-    table += [*LOGIN, CLIENT]
+    table += [*LOGIN, *api_auth.routes(desk, Journeys(desk.clock)), CLIENT]
     table.append(("/api/.*", NotFound, {"desk": desk}))
     return table
 

@@ -22,6 +22,9 @@ import pandas as pd
 
 from tapedeck import sessions
 from tapedeck.asked import Asked
+from tapedeck.auth import AuthStatus, Transition
+from tapedeck.check_report import Report
+from tapedeck.checks import check
 from tapedeck.clock import Clock, SwitchableClock, SystemClock, ist_date, to_ist
 from tapedeck.cpu import CpuMeter
 from tapedeck.day_lines import DayLines
@@ -175,6 +178,8 @@ class Desk:
         self._ending = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="tapedeck-keeper", daemon=True)
         self._started = False
+        #: What the checks of the settings found; whoever checks them says.
+        self.check_report: Report | None = None
         self._unobserve: Callable[[], None] = lambda: None
         #: How late the server's loop runs; whoever serves the desk says.
         self.loop_lag: Callable[[], dict[str, float]] = dict
@@ -337,6 +342,19 @@ class Desk:
             "instruments": {"count": len(self.instruments), "as_of": self.listing.day, "warning": self.listing.warning},
             "market": {name: sessions.market_status(now, name) for name in sessions.SEGMENTS},
         }
+
+    def auth_status(self) -> AuthStatus:
+        """How the login to Kite stands; never the token."""
+        return self.exchange.account.status
+
+    def auth_timeline(self) -> list[Transition]:
+        """The login's last transitions, oldest first."""
+        return self.exchange.account.timeline
+
+    def recheck(self) -> None:
+        """Check the settings again and ask Kite whether it takes the token. Blocks for some seconds at most."""
+        self.exchange.account.force_recheck()
+        self.check_report = check(self.settings, clock=SystemClock())
 
     def feed_timeline(self) -> list[tuple[int, str, str]]:
         """The feed's last 200 changes, newest first: market time in UTC ns, state, reason."""

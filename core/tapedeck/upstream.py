@@ -18,6 +18,7 @@ from tapedeck.clock import Clock
 from tapedeck.errors import KiteError, LoginRequired, SimulatorError
 from tapedeck.kite.account import KiteAccount
 from tapedeck.kite.login import Credentials, TokenFile
+from tapedeck.kite.quota import Quota
 from tapedeck.kite.rest import KiteRest
 from tapedeck.settings import Settings
 from tapedeck.sim.child import SimChild, log_in
@@ -35,8 +36,9 @@ class Exchange(Protocol):
     ws_root: str
     api_key: str
     source: str
-    #: The one owner of the token.
+    #: The one owner of the token, and the one quota of all requests.
     account: KiteAccount
+    quota: Quota
 
     def credentials(self) -> Credentials | None:
         """Key and token to connect with, asked before every attempt; None when a login is needed."""
@@ -118,6 +120,7 @@ class KiteExchange:
         self.api_key = settings.api_key
         self._root = settings.kite_rest
         self._elsewhere = settings.own_exchange
+        self.quota = Quota(clock)
         self.account = KiteAccount(
             settings.api_key,
             settings.api_secret,
@@ -126,11 +129,10 @@ class KiteExchange:
             tokens=TokenFile(settings.data / "token.json"),
             clock=clock,
             problem=settings.kite_problem,
+            pace=self.quota,
         )
         self._folder = settings.data / "instruments"
-        self._rest = KiteRest(
-            settings.api_key, lambda: _token(self.account), root=settings.kite_rest, on_answer=_listener(self.account)
-        )
+        self._rest = _rest(self.account, self.quota, settings.kite_rest)
 
     def credentials(self) -> Credentials | None:
         return self.account.credentials()
@@ -163,6 +165,7 @@ class KiteExchange:
         return {"kind": "kite", "rest": self._root, "websocket": self.ws_root}
 
     def close(self) -> None:
+        self.quota.close()
         self.account.close()
         self._rest.close()
 
@@ -203,6 +206,7 @@ class SimulatedExchange:
         self._root = root
         self._clock = clock
         self._child = child
+        self.quota = Quota(clock)
         self.account = KiteAccount(
             self.api_key,
             DEFAULT_API_SECRET,
@@ -210,8 +214,9 @@ class SimulatedExchange:
             login_root=f"{root}/connect/login",
             tokens=None,
             clock=clock,
+            pace=self.quota,
         )
-        self._rest = KiteRest(self.api_key, lambda: _token(self.account), root=root, on_answer=_listener(self.account))
+        self._rest = _rest(self.account, self.quota, root)
 
     def credentials(self) -> Credentials | None:
         found = self.account.credentials()
@@ -243,15 +248,23 @@ class SimulatedExchange:
         return about
 
     def close(self) -> None:
+        self.quota.close()
         self.account.close()
         self._rest.close()
         if self._child is not None:
             self._child.close()
 
 
-def _token(account: KiteAccount) -> str | None:
-    found = account.credentials()
-    return found.access_token if found else None
+def _rest(account: KiteAccount, quota: Quota, root: str) -> KiteRest:
+    """Kite's REST interface for this account, within its quota; how Kite answers is told to both."""
+
+    def token() -> str | None:
+        found = account.credentials()
+        return found.access_token if found else None
+
+    return KiteRest(
+        account.api_key, token, root=root, pace=quota, on_refused=quota.refused, on_answer=_listener(account)
+    )
 
 
 def _listener(account: KiteAccount) -> Callable[[str, KiteError | None], None]:

@@ -1,0 +1,160 @@
+"""The routes of the login to Kite, `/api/auth/*`. People enter and leave the desk itself by `/login` and `/logout`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, cast
+
+from tapedeck.auth import AuthStatus
+from tapedeck.clock import to_ist
+from tapedeck.errors import ConfigError, InputRefused, KiteError, RateLimited, TapedeckError
+from tapedeck.kite.login import parse_request_token
+from tapedeck.users import OPERATOR
+
+from .answers import Answer, BadRequest
+from .kite_login import Journeys, outcome_page
+
+if TYPE_CHECKING:
+    from tapedeck.desk import Desk
+    from tapedeck.kite.account import KiteAccount
+
+    from .guard import Guarded
+
+log = logging.getLogger("tapedeck.server")
+
+
+class Validate(Answer):
+    """`GET /api/auth/validate`: how the login to Kite stands; never the token."""
+
+    async def answer(self) -> tuple[int, dict[str, Any]]:
+        return 200, described(self.desk)
+
+
+class Login(Answer):
+    """`POST /api/auth/login`: where to send the browser. The way back is open to this very login of the desk, once."""
+
+    SUPPORTED_METHODS = ("POST",)
+    ROLE = OPERATOR
+
+    def initialize(self, desk: Desk, journeys: Journeys | None = None) -> None:
+        super().initialize(desk)
+        self._journeys = journeys or Journeys(desk.clock)
+
+    async def post(self) -> None:
+        await self.respond(self.answer)
+
+    async def answer(self) -> tuple[int, dict[str, Any]]:
+        account = self.desk.exchange.account
+        try:
+            account.login_url()  # asked before a journey begins that could not end
+            state = self._journeys.begin(_login_of(self))
+            return 200, {"login_url": account.login_url({"state": state})}
+        except ConfigError as wrong:
+            return 409, {"error": "not_configured", "reason": str(wrong)}
+
+
+class Callback(Answer):
+    """`GET /api/auth/callback`: Kite sends the browser here with a request token. Answers a page that closes itself."""
+
+    SUPPORTED_METHODS = ("GET",)
+    ROLE = OPERATOR
+    #: Kite adds `action` and `type`, which are in no document of theirs.
+    parameters = frozenset({"request_token", "status", "action", "type", "state"})
+
+    def initialize(self, desk: Desk, journeys: Journeys | None = None) -> None:
+        super().initialize(desk)
+        self._journeys = journeys or Journeys(desk.clock)
+
+    async def get(self) -> None:
+        try:
+            status, problem = await self._finish()
+        except BadRequest as wrong:
+            status, problem = 400, str(wrong)
+        self.set_status(status)
+        self.set_header("Content-Type", "text/html; charset=UTF-8")
+        self.set_header("Referrer-Policy", "no-referrer")
+        # The window was opened by a page of the desk and has been at Kite: it must still be able to close itself.
+        self.set_header("Cross-Origin-Opener-Policy", "unsafe-none")
+        page, policy = outcome_page(problem)
+        self.set_header("Content-Security-Policy", policy)
+        await self.finish(page)
+
+    async def answer(self) -> tuple[int, dict[str, Any]]:
+        raise NotImplementedError  # `get` answers a page
+
+    async def _finish(self) -> tuple[int, str]:
+        """Status and what went wrong; empty when the desk is logged in."""
+        refused = self._journeys.end(self._text("state") or "", _login_of(self))
+        if refused:
+            log.warning("a way back from Kite's login was refused: %s", refused)
+            return 403, refused
+        status = self._text("status") or ""
+        if status != "success":
+            return 200, f"Kite ended the login with status {status[:20]!r}. Nothing has changed; log in again."
+        try:
+            token = parse_request_token(self._text("request_token") or "")
+            await asyncio.to_thread(self.desk.exchange.account.exchange, token)
+        except (InputRefused, ConfigError) as wrong:
+            return 400, str(wrong)
+        except RateLimited as wrong:
+            return 429, str(wrong)
+        except KiteError as wrong:
+            return 502, str(wrong)
+        return 200, ""
+
+
+class Logout(Answer):
+    """`POST /api/auth/logout`: give the day's token up here, on disk and at Kite."""
+
+    SUPPORTED_METHODS = ("POST",)
+    ROLE = OPERATOR
+
+    async def post(self) -> None:
+        await self.respond(self.answer)
+
+    async def answer(self) -> tuple[int, dict[str, Any]]:
+        try:
+            await asyncio.to_thread(self.desk.exchange.account.logout)
+        except TapedeckError as wrong:
+            return 409, {"error": "busy", "reason": str(wrong)}
+        return 200, described(self.desk)
+
+
+def routes(desk: Desk, journeys: Journeys) -> list[tuple[str, Any, dict[str, Any]]]:
+    """The Tornado patterns of the login to Kite."""
+    both = {"desk": desk, "journeys": journeys}
+    return [
+        ("/api/auth/validate", Validate, {"desk": desk}),
+        ("/api/auth/login", Login, both),
+        ("/api/auth/callback", Callback, both),
+        ("/api/auth/logout", Logout, {"desk": desk}),
+    ]
+
+
+def described(desk: Desk) -> dict[str, Any]:
+    """How the login stands, as plain values; times in India, null when there is none."""
+    account: KiteAccount = desk.exchange.account
+    status: AuthStatus = account.status
+    return {
+        "state": status.state,
+        "cause": status.cause,
+        "since": _at(status.since),
+        "user_id": status.user_id or None,
+        "expires_at": _at(status.expires_at),
+        "last_success": _at(status.last_success),
+        "failures": status.failures,
+        "last_failure": status.last_failure or None,
+        "simulated": desk.simulated,
+    }
+
+
+def _at(ns: int) -> str | None:
+    return to_ist(ns).isoformat() if ns else None
+
+
+def _login_of(handler: Answer) -> str:
+    """What opened the desk to whoever asks: their browser's login, or a bearer."""
+    principal = cast("Guarded", handler).principal
+    assert principal is not None, "the guard lets nobody else in"
+    return principal.key
