@@ -39,7 +39,7 @@ class Login(Answer):
 
     def initialize(self, desk: Desk, journeys: Journeys | None = None) -> None:
         super().initialize(desk)
-        self._journeys = journeys or Journeys(desk.clock)
+        self._journeys = Journeys(desk.clock) if journeys is None else journeys
 
     async def post(self) -> None:
         await self.respond(self.answer)
@@ -64,7 +64,7 @@ class Callback(Answer):
 
     def initialize(self, desk: Desk, journeys: Journeys | None = None) -> None:
         super().initialize(desk)
-        self._journeys = journeys or Journeys(desk.clock)
+        self._journeys = Journeys(desk.clock) if journeys is None else journeys
 
     async def get(self) -> None:
         try:

@@ -76,8 +76,10 @@ def setting_row(row: Any) -> dict[str, str]:
 
 def auth_section(status: Any, timeline: Iterable[Any]) -> dict[str, Any]:
     """State of the login and its changes, newest first; state null where the desk has no login to Kite."""
-    changes = [{"at": iso(one.at), "from": one.from_state, "to": one.to_state, "cause": one.cause} for one in timeline]
-    changes.sort(key=lambda one: one["at"] or "", reverse=True)
+    newest_first = sorted(reversed(list(timeline)), key=lambda one: one.at, reverse=True)
+    changes = [
+        {"at": iso(one.at), "from": one.from_state, "to": one.to_state, "cause": one.cause} for one in newest_first
+    ]
 
     def said(name: str, empty: Any) -> Any:
         return getattr(status, name, empty) or empty
