@@ -27,7 +27,7 @@ from tapedeck.errors import AccessRefused
 from tapedeck.users import OPERATOR, VIEWER, Principal
 
 from .components import Components
-from .door import Door
+from .door import LOGGED_OUT, Door
 
 log = logging.getLogger("tapedeck.access")
 requests = logging.getLogger("tornado.access")
@@ -104,6 +104,9 @@ class Guarded(RequestHandler):
         self.set_status(status)
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.set_header("Cache-Control", "no-store")
+        if getattr(self, "_stream_request_body", False):
+            # Its body is not waited for: Tornado closes the connection, and the client should know.
+            self.set_header("Connection", "close")
         if status == 401:
             self.set_header("WWW-Authenticate", 'Bearer realm="tapedeck"')
         self.finish(json.dumps({"error": names.get(status, "refused"), "reason": reason}))
@@ -152,8 +155,13 @@ class GuardedSocket(Guarded, WebSocketHandler):
 
     def open(self, *args: str, **kwargs: str) -> Any:
         if self.principal is None or not self.door.opened(self, self.principal):
-            return self.close(4401, "logged out")
-        return super().open(*args, **kwargs)
+            return self.close(LOGGED_OUT, "logged out")
+        try:
+            return super().open(*args, **kwargs)
+        except BaseException:
+            # Tornado does not call `on_close` for one that could not be opened, such as with a forged page token.
+            self.door.closed(self, self.principal)
+            raise
 
     def on_close(self) -> None:
         if self.principal is not None:
