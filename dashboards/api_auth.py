@@ -55,12 +55,13 @@ class Login(Answer):
 
 
 class Callback(Answer):
-    """`GET /api/auth/callback`: Kite sends the browser here with a request token. Answers a page that closes itself."""
+    """`GET /api/auth/callback`: Kite sends the browser here with a request token. Answers a page that closes itself.
+
+    Parameters it does not know are ignored: Kite adds `action` and `type`, which are in no document of theirs.
+    """
 
     SUPPORTED_METHODS = ("GET",)
     ROLE = OPERATOR
-    #: Kite adds `action` and `type`, which are in no document of theirs.
-    parameters = frozenset({"request_token", "status", "action", "type", "state"})
 
     def initialize(self, desk: Desk, journeys: Journeys | None = None) -> None:
         super().initialize(desk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ class Pair:
     """A simulated exchange and a desk with its key, each told the other's address."""
 
     def __init__(self, data: Path, *sim_arguments: str, **settings: str) -> None:
+        self.data = data
         port = find_port("127.0.0.1", 0)
         redirect = f"http://127.0.0.1:{port}/api/auth/callback"
         self.sim = start_sim("--redirect-url", redirect, *(sim_arguments or ("--start", START)))
@@ -120,7 +122,8 @@ def test_from_the_button_over_the_window_to_live_numbers(pair: Pair, visitor: Vi
         consent_button.click()
     flow(page, "window.__tapedeck?.state === 'live' && window.__tapedeck.rows > 0")
     assert page.locator("[data-td=login]").first.text_content() == "SIM001"
-    assert page.url.rstrip("/") == pair.desk.address, "no token is left in the address"
+    assert page.url.startswith(pair.desk.address)
+    assert "token" not in page.url
     log = pair.connections()
     assert (log["total"] - before, log["max_simultaneous"], log["open"]) == (1, 1, 1)
     report = pair.desk.json("/api/system/report")
@@ -154,7 +157,6 @@ def test_a_login_without_a_browser_goes_the_same_way(pair: Pair, visitor: Visito
         (lambda path: path.partition("&state=")[0] + "&state=" + "x" * 32, 403, "was not begun here"),
         (lambda path: path.replace("status=success", "status=cancelled"), 200, "ended the login with status"),
         (lambda path: path.replace("request_token=", "request_token=%3Cb%3E"), 400, "no request token"),
-        (lambda path: path + "&surprise=1", 400, "surprise"),
     ],
 )
 def test_a_way_back_that_is_not_right_logs_nobody_in(
@@ -237,10 +239,9 @@ def test_what_the_desk_says_and_logs_holds_no_secret(pair: Pair, visitor: Visito
     path = consent(visitor)
     visitor.navigate(path)
     query = parse_qs(urlsplit(path).query)
-    saved = (Path(pair.desk.json("/api/system/report")["storage"]["folder"]) / "token.json").read_text()
-    token = saved.partition('"access_token": "')[2].partition('"')[0]
+    token = json.loads((pair.data / "token.json").read_text(encoding="utf-8"))["access_token"]
     secrets = [query["request_token"][0], query["state"][0], token, "simsecret"]
     assert all(len(secret) > 8 for secret in secrets)
-    said = [pair.desk.output.partition("READY")[2], *visitor.heard[:-1]]
+    said = [pair.desk.output.partition("READY")[2], visitor.heard[-1]]
     said += [pair.desk.get(path).text for path in ("/api/auth/validate", "/api/system/report", "/api/system/health")]
-    assert [secret for secret in secrets if any(secret in text for text in said[:1] + said[-3:])] == []
+    assert [secret for secret in secrets if any(secret in text for text in said)] == []
