@@ -133,10 +133,12 @@ class RunningDesk:
         self._log = folder / "desk.log"
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("TAPEDECK_", "ZERODHA_"))}
         own = {"TAPEDECK_DATA": str(folder), "XDG_RUNTIME_DIR": str(folder), "PYTHONUNBUFFERED": "1"}
+        # Started in its own folder: a developer's .env is not the benchmark's.
+        own["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [clean.get("PYTHONPATH", "")])])
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "dashboards", "--sim", "--port", "0", *arguments],
-                cwd=ROOT, env=clean | own, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                cwd=folder, env=clean | own, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         try:
             #: What a browser opens, and what everything else sends to get in.

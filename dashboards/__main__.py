@@ -88,9 +88,9 @@ def serve(settings: Settings) -> int:
             opening.result().close()
             raise
     desk = opening.result()
-    desk.check_report = checking.result()
-    tell(desk.check_report)
     try:
+        desk.check_report = checking.result()
+        tell(desk.check_report)
         serving = Serving(desk, settings)
     except BaseException:
         desk.close()

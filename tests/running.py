@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,27 +20,36 @@ import requests
 
 from tapedeck.errors import UnknownInstrument
 from tapedeck.relay.client import StreamClient
+from tapedeck.settings import SETTINGS
 from tests.support import wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def clean_environment() -> dict[str, str]:
+    """This environment without any setting of a desk, and with the project's folder to import from."""
+    ours = {setting.name for setting in SETTINGS}
+    clean = {k: v for k, v in os.environ.items() if k not in ours and not k.startswith(("TAPEDECK_", "ZERODHA_"))}
+    places = [str(ROOT), *filter(None, [clean.get("PYTHONPATH", "")])]
+    return clean | {"PYTHONPATH": os.pathsep.join(places)}
 
 
 class Program:
     """A child process that says `READY` with its address; its output is kept for the assertion that fails."""
 
     def __init__(self, *command: str, environment: dict[str, str] | None = None, ready: str = "READY") -> None:
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("TAPEDECK_", "ZERODHA_"))}
-        handle, name = tempfile.mkstemp(prefix="tapedeck-test-", suffix=".log")
-        self._log = Path(name)
-        self.process = subprocess.Popen(
-            [sys.executable, *command],
-            cwd=ROOT,
-            env=clean | {"PYTHONUNBUFFERED": "1"} | (environment or {}),
-            stdout=handle,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        os.close(handle)
+        # A folder of its own: a developer's .env is not the tests'.
+        self._folder = Path(tempfile.mkdtemp(prefix="tapedeck-test-"))
+        self._log = self._folder / "output.log"
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *command],
+                cwd=self._folder,
+                env=clean_environment() | {"PYTHONUNBUFFERED": "1"} | (environment or {}),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         try:
             found = wait_until(lambda: self._find(rf"{ready} (http://\S+)"), timeout=60)
         except BaseException:
@@ -99,7 +109,7 @@ class Program:
             except subprocess.TimeoutExpired:
                 self.process.kill()
         code = self.process.wait(5)
-        self._log.unlink(missing_ok=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
         return code
 
 

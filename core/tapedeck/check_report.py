@@ -80,8 +80,12 @@ class Report:
 
 
 def build_report(rows: Iterable[Row]) -> Report:
-    """A report of the rows, each of whose texts is one line."""
-    return Report(tuple(Row(*(" ".join(text.split()) for text in row)) for row in rows))
+    """A report of the rows, each of whose texts is made one line without anything a terminal would obey."""
+    return Report(tuple(Row(*(_line(text) for text in row)) for row in rows))
+
+
+def _line(text: str) -> str:
+    return "".join(sign if sign.isprintable() else "?" for sign in " ".join(text.split()))
 
 
 def _cut(text: str) -> str:

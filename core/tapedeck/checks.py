@@ -23,7 +23,7 @@ from tapedeck.settings_values import is_loopback, show_address
 
 #: Real seconds all questions together may take; one that hangs longer is reported and left behind.
 LIMIT_S = 5.0
-OLDEST_REDIS = (7, 0)
+OLDEST_REDIS = 7
 #: Seconds the clock may be off, and days the calendar should know ahead.
 CLOCK_LIMIT_S = 2.0
 DAYS_AHEAD = 30
@@ -183,15 +183,15 @@ def _redis_row(settings: Settings, answer: Future[Any] | None, *, container: boo
         return Row(ERROR, "Redis", shown, "REDIS_URL", _words(failed), remedy)
     about: RedisAnswer = answer.result()
     said = f"is {about.server or f'Redis {about.version}'}"
-    if _version(about.version) < OLDEST_REDIS:
+    if _major(about.version) < OLDEST_REDIS:
         remedy = "Install Redis 7.0 or newer, such as the image redis:7"
-        return Row(ERROR, "Redis", shown, "REDIS_URL", f"{said}; allowed: 7.0 or newer", remedy)
+        return Row(ERROR, "Redis", shown, "REDIS_URL", f"{said}; allowed: {OLDEST_REDIS}.0 or newer", remedy)
     return Row(OK, "Redis", shown, "REDIS_URL", said)
 
 
-def _version(text: str) -> tuple[int, ...]:
-    parts = text.split(".")[:2]
-    return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else (0,)
+def _major(version: str) -> int:
+    first = version.partition(".")[0]
+    return int(first) if first.isdecimal() else 0
 
 
 def _clock_row(answers: _Answers, *, ask_kite: bool) -> Row:

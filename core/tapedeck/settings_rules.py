@@ -87,9 +87,10 @@ def unknown_names(layers: Iterable[Layer], known: Sequence[str], *, also: Sequen
             ours = name.upper().startswith(OURS) or layer.name == TOML_FILE
             kin = name.upper().startswith(("KITE_", "ZERODHA_")) or layer.name == ENV_FILE
             if ours or (kin and near and near not in given):
-                remedy = f"Did you mean {near}?" if near else f"Remove {name}; docs/settings.md lists what can be set"
+                shown = show_plain(name)
+                remedy = f"Did you mean {near}?" if near else f"Remove {shown}; docs/settings.md lists what can be set"
                 # Its value is not shown: a misspelt secret is a secret.
-                found.append(Problem("warning", name, HIDDEN, layer.source(name), "is not a setting", remedy))
+                found.append(Problem("warning", shown, HIDDEN, layer.source(name), "is not a setting", remedy))
     return found
 
 
