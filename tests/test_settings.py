@@ -168,6 +168,12 @@ def test_what_could_send_a_key_to_the_wrong_place_keeps_the_desk_from_kite_and_f
     assert any(problem.level == "error" for problem in settings.problems)
 
 
+def test_a_secret_that_stands_where_the_key_should_is_not_shown_even_in_part():
+    settings = load({"ZERODHA_API_KEY": SECRET, "ZERODHA_API_SECRET": SECRET})
+    assert settings.found["ZERODHA_API_KEY"].value == "***"
+    assert SECRET[:4] not in str(settings.problems) + str(settings.found)
+
+
 def test_a_key_with_its_secret_may_be_used_and_a_wrong_port_changes_nothing_about_that():
     assert load(KITE | {"TAPEDECK_PORT": "x"}).kite_problem == ""
 

@@ -56,8 +56,9 @@ def test_nothing_in_an_env_file_is_replaced(env):
     assert load({}, folder=env.parent).host == "h$HOME${HOME}"
 
 
-def test_a_line_that_is_none_is_named_and_the_others_count(env):
-    write(env, "TAPEDECK_PORT=6000\n\n\nhunter2 is no line\nTAPEDECK_SEED=9\n")
+@pytest.mark.parametrize("line", ["hunter2 is no line", "JWT_SECRET", "export hunter2"])
+def test_a_line_that_is_none_is_named_and_the_others_count(env, line):
+    write(env, f"TAPEDECK_PORT=6000\n\n\n{line}\nTAPEDECK_SEED=9\n")
     settings = load({}, folder=env.parent)
     assert (settings.port, settings.seed) == (6000, 9)
     assert only(settings) == (
@@ -166,9 +167,13 @@ def test_a_near_miss_of_a_name_that_is_given_belongs_to_another_program():
 
 @given(st.text(st.sampled_from("AB_='\"# \\$\n\rx1é"), max_size=60))
 def test_an_env_file_means_to_us_what_it_means_to_its_library(text):
-    layer, _ = parse_env(text)
+    layer, problems = parse_env(text)
     theirs = dotenv_values(stream=io.StringIO(text), interpolate=False)
-    assert layer.values == {name: value for name, value in theirs.items() if value is not None}
+    # A name without a value undoes an earlier one there; here it is a problem.
+    valued = {name: value for name, value in theirs.items() if value is not None}
+    assert valued.items() <= dict(layer.values).items()
+    assert layer.values.keys() <= theirs.keys()
+    assert problems or None not in theirs.values()
     starts = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     for name, line in layer.lines.items():
         assert name in starts[line - 1]

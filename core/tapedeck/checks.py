@@ -249,7 +249,7 @@ def _kite_rows(settings: Settings, answers: _Answers, *, ask_kite: bool) -> Iter
     elif settings.kite_problem:
         remedy = "Correct that setting first"
         yield Row(ERROR, "Kite", "", "", f"is not contacted: {settings.kite_problem}", remedy)
-    else:
+    elif failed is None:
         yield from _asked_row(show_address(settings.kite_rest), answers["Kite"])
 
 

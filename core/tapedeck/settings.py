@@ -192,6 +192,10 @@ def _settle(setting: Setting, layers: Sequence[Layer]) -> tuple[Any, Found, Prob
 
 def _judged(settings: Settings, wrong: list[Problem], rest: Sequence[Problem]) -> Settings:
     """The settings with every problem, and without a secret too weak to be used."""
+    if settings.api_key and settings.api_key == settings.api_secret:
+        # Even the beginning of what may be the secret is not shown.
+        hidden = settings.found["ZERODHA_API_KEY"]._replace(value=values.HIDDEN)
+        settings = replace(settings, found={**settings.found, "ZERODHA_API_KEY": hidden})
     broken = {problem.name for problem in wrong}
     judged = [problem for problem in rules.judge(settings) if problem.name not in broken]
     if any(problem.name == "JWT_SECRET" and problem.level == "error" for problem in judged):

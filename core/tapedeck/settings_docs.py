@@ -52,9 +52,10 @@ inside a container, where `localhost` is the container itself.
 
 ## Secrets
 
-{secrets} are secrets: no table, log, error or page shows them, and addresses are shown without their password. Keep
-them in the environment or in a `.env` with mode 0600, never in `desk.toml` under version control and never on a
-command line, which every user of the machine can read. A `JWT_SECRET`:
+{secrets} are secrets: no table, log, error or page shows
+them, and addresses are shown without their password. Keep them in the environment or in a `.env` with mode 0600,
+never in a `desk.toml` under version control and never on a command line, which every user of the machine can read.
+This prints a good `JWT_SECRET`:
 
 ```
 {make_secret}
@@ -92,8 +93,9 @@ def example_file() -> str:
 
 def _row(setting: Setting) -> str:
     default = f"`{setting.default}`" if setting.default else "empty"
-    secret = " (secret: never shown)" if setting.secret else ""
-    return f"| `{setting.name}` | {default} | {setting.doc}{secret} | {setting.kind}: {setting.allowed} |"
+    secret = " (secret)" if setting.secret else ""
+    allowed = setting.allowed if setting.kind in setting.allowed else f"{setting.kind}: {setting.allowed}"
+    return f"| `{setting.name}` | {default} | {setting.doc}{secret} | {allowed} |"
 
 
 def _sentence(text: str) -> str:

@@ -75,7 +75,7 @@ def load_files(folder: Path, secrets: frozenset[str]) -> Files:
 def parse_env(text: str) -> tuple[Layer, list[Problem]]:
     """A `.env` file: `NAME=value` lines, with or without quotes and `export`; `$NAME` is not replaced.
 
-    A name without `=` is left out; a line that cannot be read is a problem. The last of two of one name counts.
+    A line that is something else, or a name without `=`, is a problem. The last of two of one name counts.
     """
     values: dict[str, str] = {}
     lines: dict[str, int] = {}
@@ -84,13 +84,13 @@ def parse_env(text: str) -> tuple[Layer, list[Problem]]:
         # Blank lines and line ends before a statement belong to it.
         lead = binding.original.string[: len(binding.original.string) - len(binding.original.string.lstrip())]
         line = binding.original.line + len(re.findall(r"\r\n|\n|\r", lead))
-        if binding.error:
+        if binding.error or (binding.key is not None and binding.value is None):
             # The line itself is not repeated: it may be a secret.
             problems.append(
                 _broken(ENV_FILE, line, "is not NAME=value", f"Correct line {line} of .env, or put # before it")
             )
-        elif binding.key is not None and binding.value is not None:
-            values[binding.key] = binding.value
+        elif binding.key is not None:
+            values[binding.key] = binding.value or ""
             lines[binding.key] = line
     return Layer(ENV_FILE, values, lines), problems
 
