@@ -80,7 +80,6 @@ ROUTES: tuple[tuple[str, type[Answer]], ...] = (
     ("/api/system/health", SystemHealth),
     ("/api/system/report", SystemReport),
     ("/api/system/config", SystemConfig),
-    ("/api/system/recheck", Recheck),
     ("/api/quotes", Quotes),
     ("/api/day", Days),
     ("/api/instruments", InstrumentSearch),
@@ -94,6 +93,7 @@ def routes(desk: Desk, gate: Gate) -> list[tuple[str, Any, dict[str, Any]]]:
     table: list[tuple[str, Any, dict[str, Any]]] = [(path, handler, {"desk": desk}) for path, handler in ROUTES]
     allowed: Callable[[Any], bool] = gate.allowed
     table.append(("/api/stream", StreamHandler, {"relay": desk.relay, "allowed": allowed}))
+    table.append(("/api/system/recheck", Recheck, {"desk": desk}))
     table += [*LOGIN, *api_auth.routes(desk, Journeys(desk.clock)), CLIENT]
     table.append(("/api/.*", NotFound, {"desk": desk}))
     return table

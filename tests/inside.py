@@ -70,6 +70,8 @@ class Inside:
             ws = opened.enter_context(
                 connect(url, subprotocols=spoken, additional_headers=self.headers, max_size=MAX_MESSAGE, proxy=None)
             )
+            while "ACK" not in str(ws.recv(30)):
+                pass  # whoever speaks before is cut off
             for part in ('{"msgid": "1", "msgtype": "PULL-DOC-REQ"}', "{}", "{}"):
                 ws.send(part)
             while "PULL-DOC-REPLY" not in str(ws.recv(30)):

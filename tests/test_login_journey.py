@@ -206,7 +206,7 @@ def test_another_site_cannot_post_through_this_browser(pair: Pair, visitor: Visi
     assert visitor.ask("POST", path, json={}, headers=foreign).status_code == 403
 
 
-# -- a token that ends ---------------------------------------------------------------------------------------------------
+# -- a token that ends -----------------------------------------------------------------------------------------------
 
 
 def test_a_token_revoked_in_mid_session_blanks_at_once_and_a_new_login_brings_it_back(
