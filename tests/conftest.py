@@ -25,7 +25,7 @@ def real_data() -> Path:
 #: busy, so never more than two at once. Every other file is a group of its own.
 _PAGES = (
     ("test_desk_page", "test_market_lists", "test_views_detail"),
-    ("test_dashboard_page", "test_market_states", "test_desk_rounds"),
+    ("test_dashboard_page", "test_market_states", "test_desk_rounds", "test_access_page"),
 )
 _GROUP = {name: f"pages-{n}" for n, names in enumerate(_PAGES) for name in names}
 _ORDER = {name: n for n, name in enumerate(_GROUP)}
