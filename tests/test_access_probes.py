@@ -1,120 +1,24 @@
-"""Everything a stranger, a viewer or a thief would try at a real desk: all refused, and no secret told to anybody."""
+"""Everything a stranger, a viewer or a guesser would try at a real desk: all refused."""
 
 from __future__ import annotations
 
-import base64
 import json
-import logging
-import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
-from typing import Any
 
-import jwt
 import pytest
 from bokeh.util.token import generate_jwt_token
-from tornado.web import Application
 from websockets.exceptions import ConnectionClosed
 
 from benchmarks.page_viewers import token_of
 from dashboards.api import ROUTES
 from dashboards.guard import Guarded, guarded, rules_of
 from dashboards.lockout import TRIES
-from tapedeck.bearers import AUDIENCE
-from tapedeck.clock import SECOND, SystemClock
-from tapedeck.settings import parse_start
-from tapedeck.users import OPERATOR, VIEWER, Users
-from tests.inside import Inside
-from tests.support import wait_until
+from tests.access_support import PASSWORDS, PUBLIC, SOCKETS, application, bearer, find_secrets, paths
 from tests.visitor import PAGE, Visitor
 
-START = parse_start("2026-11-23T10:00:00")
-PASSWORDS = {
-    "asha": "canary-Of-The-Operator",
-    "bob": "canary-Of-The-Viewer",
-    "carol": "canary-Of-Carol",
-    "dev": "canary-Of-Dev",
-}
-#: Answer anybody; everything else asks who one is.
-PUBLIC = {"/favicon.ico", "/healthz", "/login", "/logout", "/login/inter.woff2"}
-SOCKETS = {"/ws", "/api/stream"}
+pytest_plugins = ["tests.access_fixtures"]
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-JWT_CANARY = "canary-Jwt-Secret-0123456789-abcdefghijkl"
-
-
-#: Loggers of the clients in this process: what they write is what the tests send.
-CLIENTS = ("urllib3", "websockets.client")
-
-
-class Heard:
-    """What the desk said: answers, and every line any logger wrote, as it was before anything was taken out."""
-
-    def __init__(self) -> None:
-        self.answers: list[str] = []
-        self.lines: list[str] = []
-        self.handler = logging.Handler(logging.DEBUG)
-        self.handler.emit = self._keep  # type: ignore[method-assign]
-
-    def _keep(self, record: logging.LogRecord) -> None:
-        if not record.name.startswith(CLIENTS):
-            self.lines.append(logging.Formatter().format(record))
-
-
-@pytest.fixture(scope="module")
-def heard() -> Iterator[Heard]:
-    kept, root = Heard(), logging.getLogger()
-    before = root.level
-    root.addHandler(kept.handler)
-    root.setLevel(logging.DEBUG)
-    yield kept
-    root.removeHandler(kept.handler)
-    root.setLevel(before)
-
-
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory, heard) -> Iterator[Inside]:
-    """A desk with users: two operators' and two viewers' names."""
-    folder = tmp_path_factory.mktemp("desk")
-    users = Users(folder)
-    for name, password in PASSWORDS.items():
-        users.add(name, password, role=OPERATOR if name == "asha" else VIEWER)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(folder))
-        (folder / "jwt_secret").write_text(JWT_CANARY)
-        running = Inside(folder, sim_start=START)
-        wait_until(lambda: running.get("/readyz").status_code == 200)
-        yield running
-        running.close()
-
-
-@pytest.fixture
-def visit(desk, heard) -> Callable[..., Visitor]:
-    """A new browser at the desk, logged in when a name is given."""
-
-    def visit_(name: str = "") -> Visitor:
-        visitor = Visitor(desk.address, heard.answers)
-        if name:
-            assert visitor.log_in(name, PASSWORDS[name]).status_code == 303
-            assert visitor.cookie
-        return visitor
-
-    return visit_
-
-
-def application(desk: Inside) -> Application:
-    return desk.serving.server._tornado
-
-
-def paths(desk: Inside) -> list[str]:
-    """One path for every rule of the server."""
-    found = []
-    for rule in rules_of(application(desk).default_router):
-        pattern = getattr(rule.matcher, "regex", re.compile("/nothing/here$")).pattern
-        plain = pattern.removesuffix("$").replace("/?", "/").replace("(?!extensions/)", "").replace("/.*", "/x")
-        found.append(plain.replace("(.*)", "x"))
-    return list(dict.fromkeys([*found, "/nothing/here"]))
 
 
 # -- default deny ------------------------------------------------------------------------------------------------------
@@ -366,225 +270,11 @@ def test_logging_out_by_a_link_is_not_possible(visit):
     assert visit().get("/logout").status_code == 405
 
 
-# -- out again ---------------------------------------------------------------------------------------------------------
-
-
-def closed_with(connection: Any) -> int:
-    """Code with which the desk closes a websocket."""
-    with suppress(ConnectionClosed):
-        for _ in connection:
-            pass  # what came before
-    assert connection.close_code is not None
-    return connection.close_code
-
-
-def test_after_the_logout_the_cookie_is_worth_nothing_and_what_was_open_is_closed(desk, visit):
-    first, second = visit("asha"), visit("asha")
-    number, token = first.cookie, token_of(first.navigate("/").text)
-    opened = ExitStack()
-    stream = opened.enter_context(first.open_socket("/api/stream"))
-    session = opened.enter_context(first.open_socket("/ws", spoken=["bokeh", token]))
-    others = opened.enter_context(second.open_socket("/api/stream"))
-    answer = first.form("/logout")
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/login")
-    assert first.cookie == ""
-    assert closed_with(stream) == 4401
-    assert closed_with(session) == 4401
-    thief = visit()
-    thief.session.cookies.set(desk.serving.door.cookie, number)
-    assert thief.get("/api/quotes?i=NSE:INFY").status_code == 401
-    assert thief.refused_socket("/api/stream") == 401
-    assert thief.refused_socket("/ws", spoken=["bokeh", token]) == 401
-    # Another browser of the same user goes on.
-    assert second.get("/api/access/me").status_code == 200
-    others.send(json.dumps({"a": "hello", "v": [], "rate": 4}))
-    assert json.loads(str(others.recv(10)))["type"] == "welcome"
-    opened.close()
-    wait_until(lambda: not desk.serving.door.open_sockets)
-
-
-def test_a_login_gets_a_number_of_its_own_and_the_old_one_ends(desk, visit):
-    visitor = visit("bob")
-    first = visitor.cookie
-    visitor.log_in("asha", PASSWORDS["asha"])
-    assert visitor.cookie != first
-    thief = visit()
-    thief.session.cookies.set(desk.serving.door.cookie, first)
-    assert thief.get("/api/access/me").status_code == 401
-
-
-def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(desk, visit):
-    answer = visit().log_in("bob", PASSWORDS["bob"])
-    cookie = answer.headers["Set-Cookie"]
-    assert "HttpOnly" in cookie
-    assert "SameSite=Lax" in cookie
-    assert "Path=/" in cookie
-    assert desk.serving.door.cookie.endswith(desk.address.rpartition(":")[2])
-
-
-def test_a_user_who_is_removed_or_gets_another_password_is_out_within_seconds(desk, visit):
-    users = Users(desk.settings.data)
-    visitor = visit("carol")
-    with visitor.open_socket("/api/stream") as stream:
-        users.set_password("carol", "canary-Of-Carol-again")
-        assert closed_with(stream) == 4401
-    assert visitor.get("/api/access/me").status_code == 401
-    again = Visitor(desk.address)
-    assert again.log_in("carol", "canary-Of-Carol-again").status_code == 303
-    users.remove("carol")
-    wait_until(lambda: again.get("/api/access/me").status_code == 401)
-    assert again.log_in("carol", "canary-Of-Carol-again").status_code == 401
-
-
-# -- bearers -----------------------------------------------------------------------------------------------------------
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
-
-
-def test_a_bearer_opens_the_api_and_the_stream_until_it_is_revoked(desk, visit):
-    bearers = desk.serving.door.bearers
-    token = bearers.issue("notebook")
-    program = visit()
-    assert program.get("/api/access/me", headers=bearer(token)).json()["user"] == "notebook"
-    assert program.ask("PUT", "/api/workspace", json={}, headers=bearer(token)).status_code == 403
-    number = next(row["jti"] for row in bearers.issued() if row["sub"] == "notebook")
-    with program.open_socket("/api/stream", **bearer(token)) as stream:
-        # As another process does.
-        type(bearers)(JWT_CANARY, desk.settings.data, SystemClock()).revoke(number)
-        assert closed_with(stream) == 4401
-    answer = program.get("/api/access/me", headers=bearer(token))
-    assert answer.status_code == 401
-    assert "revoked" in answer.json()["reason"]
-    assert program.refused_socket("/api/stream", **bearer(token)) == 401
-
-
-def test_an_operators_bearer_saves_without_a_form(desk, visit):
-    token = desk.serving.door.bearers.issue("script", role=OPERATOR)
-    program = visit()
-    document = program.get("/api/workspace", headers=bearer(token)).json()
-    assert program.ask("PUT", "/api/workspace", json=document, headers=bearer(token)).status_code == 200
-
-
-@pytest.mark.parametrize("how", ["none", "expired", "audience", "secret", "empty", "basic in bearer", "two"])
-def test_a_bearer_that_this_desk_did_not_make_is_refused_even_with_a_good_cookie(desk, visit, how):
-    now = SystemClock().now() // SECOND
-    claims = {
-        "sub": "n", "role": OPERATOR, "scope": "operate", "iat": now, "exp": now + 600, "jti": "1", "aud": AUDIENCE,
-    }  # fmt: skip
-    part = base64.urlsafe_b64encode(json.dumps({"alg": "none"}).encode()).decode().rstrip("=")
-    good = jwt.encode(claims, JWT_CANARY, algorithm="HS256")
-    token = {
-        "none": f"{part}.{good.split('.')[1]}.",
-        "expired": jwt.encode(claims | {"exp": now - 1}, JWT_CANARY, algorithm="HS256"),
-        "audience": jwt.encode(claims | {"aud": "other"}, JWT_CANARY, algorithm="HS256"),
-        "secret": jwt.encode(claims, JWT_CANARY[::-1], algorithm="HS256"),
-        "empty": "",
-        "basic in bearer": "YXNoYTpjYW5hcnk=",
-        "two": f"{good} {good}",
-    }[how]
-    for visitor in (visit(), visit("asha")):
-        answer = visitor.get("/api/access/me", headers=bearer(token))
-        assert answer.status_code == 401
-        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
-        assert visitor.ask("PUT", "/api/workspace", json={}, headers=bearer(token)).status_code == 401
-        assert visitor.refused_socket("/api/stream", **bearer(token)) == 401
-
-
-def test_the_other_processes_of_this_user_get_in_by_the_bearer_in_the_address_file(desk, visit):
-    address = desk.desk._lock.read_address()
-    assert address is not None
-    assert address.bearer
-    assert address.bearer not in repr(address)
-    assert desk.desk._lock.address_path.stat().st_mode & 0o777 == 0o600
-    me = visit().get("/api/access/me", headers=bearer(address.bearer)).json()
-    assert me == {"user": "local", "role": "operator", "mode": "password"}
-
-
-# -- the single user's token -------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def single(tmp_path_factory, heard) -> Iterator[Inside]:
-    """A desk without users."""
-    folder = tmp_path_factory.mktemp("single")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(folder))
-        running = Inside(folder, sim_start=START)
-        yield running
-        running.close()
-
-
-def test_the_printed_address_lets_its_browser_in_and_loses_its_token(single, heard):
-    visitor = Visitor(single.address, heard.answers)
-    token = single.serving.door.token
-    assert single.page == f"{single.address}/?token={token}"
-    answer = visitor.navigate(f"/?list=Banks&token={token}")
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/?list=Banks")
-    assert visitor.navigate("/?list=Banks").status_code == 200
-    assert visitor.get("/api/access/me").json() == {"user": "local", "role": "operator", "mode": "token"}
-    # Opened once more: the address is cleaned all the same, also with a token of an earlier start.
-    assert visitor.navigate(f"/?token={token}").headers["Location"] == "/"
-    assert visitor.navigate("/?token=old").headers["Location"] == "/"
-    assert Visitor(single.address).get("/api/access/me", headers=bearer(token)).status_code == 200
-
-
-def test_without_the_token_the_page_says_where_it_is_and_takes_it(single, heard):
-    visitor = Visitor(single.address, heard.answers)
-    answer = visitor.navigate("/?token=of-yesterday&list=Banks")
-    assert answer.headers["Location"] == "/login?next=%2F%3Flist%3DBanks&old=1"
-    page = visitor.navigate(answer.headers["Location"]).text
-    assert "earlier start" in page
-    assert "terminal" in page
-    assert single.serving.door.token not in page
-    for _ in range(TRIES):
-        assert visitor.form("/login", token="of-yesterday").status_code == 401
-    assert visitor.form("/login", token="of-yesterday").status_code == 429
-    answer = visitor.form("/login", token=single.page, next="/?list=Banks")
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/?list=Banks")
-    assert visitor.get("/api/access/me").status_code == 200
-
-
-def test_a_stranger_on_this_machine_gets_as_little(single):
-    stranger = Visitor(single.address)
-    for path in paths(single):
-        if path not in PUBLIC:
-            assert stranger.get(path).status_code == 401, path
-    for name in ("", "token", "x"):
-        assert stranger.get("/api/access/me", headers=bearer(name)).status_code == 401
-
-
-# -- no secret -----------------------------------------------------------------------------------------------------
-
-
-def test_what_a_page_carries_holds_no_header_and_no_cookie(visit):
-    token = token_of(visit("asha").navigate("/").text)
-    payload = json.loads(base64.urlsafe_b64decode(token.split(".")[0] + "=="))
-    assert "__bk__zlib_" in payload or not {"headers", "cookies"} & set(payload)
-    from bokeh.util.token import get_token_payload
-
-    said = get_token_payload(token)
-    assert said["headers"] == {}
-    assert said["cookies"] == {}
-    assert said["arguments"] == {}
-
-
-def test_no_secret_of_this_run_is_in_a_log_an_answer_or_a_repr(desk, single, heard, visit):
+def test_no_secret_of_this_run_is_in_a_log_an_answer_or_a_repr(desk, heard, visit):
     operator = visit("asha")
     operator.navigate("/")
     made = desk.serving.door.bearers.issue("canary")
     operator.get("/api/quotes?i=NSE:INFY", headers=bearer(made))
     operator.get("/api/quotes?token=" + made)
     operator.get("/api/system/health")
-    secrets = {
-        "cookie": operator.cookie, "bearer": desk.serving.door.bearer, "made": made, "jwt": JWT_CANARY,
-        "start token": single.serving.door.token, "single's bearer": single.serving.door.bearer,
-        "page key": desk.serving.door.page_key, "single's secret": (single.settings.data / "jwt_secret").read_text(),
-    } | PASSWORDS  # fmt: skip
-    doors = f"{desk.serving.door!r} {single.serving.door!r} {desk.serving.door.users!r} {desk.serving.door.bearers!r}"
-    said = {"a log": "\n".join(heard.lines), "an answer": "\n".join(heard.answers), "a repr": doors}
-    assert len(said["a log"]) > 1000
-    assert len(said["an answer"]) > 10_000
-    found = [(name, where) for name, secret in secrets.items() for where, text in said.items() if secret in text]
-    assert found == []
+    assert find_secrets(heard, desk, cookie=operator.cookie, made=made) == []
