@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tapedeck import cli_check, cli_login, cli_user, sessions, settings
+from tapedeck import cli_check, cli_login, cli_probe, cli_user, sessions, settings
 from tapedeck.clock import SystemClock, ist_date
 from tapedeck.errors import ConfigError, TapedeckError
 
@@ -135,6 +135,7 @@ COMMANDS: dict[str, Command] = {
     "login": Command("log in to Kite and save the day's token", cli_login.declare, cli_login.run),
     "user": Command("say who may log in to the desk", cli_user.declare_user, cli_user.run_user),
     "token": Command("make and take away bearer tokens", cli_user.declare_token, cli_user.run_token),
+    "probe": Command("ask Kite what its documents leave open", cli_probe.declare, cli_probe.run),
 }
 
 if __name__ == "__main__":
