@@ -77,6 +77,7 @@ class FakeDesk:
         #: What the System page is told, and how often it asked.
         self.report: dict[str, Any] | None = None
         self.reports = 0
+        self.posted: list[str] = []
         #: 09:15 of the day of MARKET_MS.
         self.open_ms = MARKET_MS - 45 * 60_000
 

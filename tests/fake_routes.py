@@ -97,6 +97,17 @@ class ListedHandler(RequestHandler):
         self.finish({"listed": {key: key in self.desk.by_key for key in self.get_arguments("i")}})
 
 
+class PostHandler(RequestHandler):
+    """Notes what a page asked the desk to do."""
+
+    def initialize(self, desk: FakeDesk) -> None:
+        self.desk = desk
+
+    def post(self) -> None:
+        self.desk.posted.append(self.request.path)
+        self.finish({})
+
+
 class ReportHandler(RequestHandler):
     """`desk.report` as it is now; while there is none, 503."""
 
@@ -117,5 +128,6 @@ def fake_routes(desk: FakeDesk) -> list[tuple[str, type, dict[str, Any]]]:
     handlers = {
         "workspace": WorkspaceHandler, "day": DayHandler, "instruments": InstrumentsHandler,
         "instruments/listed": ListedHandler, "system/report": ReportHandler,
+        "system/recheck": PostHandler, "auth/logout": PostHandler,
     }  # fmt: skip
     return [(rf"/api/{name}", handler, {"desk": desk}) for name, handler in handlers.items()]

@@ -191,6 +191,18 @@ def test_market_status_knows_every_segment_and_its_next_transition(desk):
     assert set(body["segments"]["NSE_EQ"]["classes"]) == {"cas", "index"}
 
 
+def test_the_report_of_a_running_desk_has_something_in_every_section(desk):
+    report = desk.json("/api/system/report")
+    assert report["feed"]["state"] == "LIVE"
+    assert [one["state"] for one in report["feed"]["timeline"]][:2] == ["LIVE", "CONNECTING"]
+    assert report["quota"]["other"]["total"] >= 1, "the instruments were asked for within the quota"
+    assert {one["segment"] for one in report["phases"]} == set(sessions.SEGMENTS)
+    assert report["storage"]["free"] > 0
+    assert report["versions"]["tapedeck"]
+    assert report["text"].startswith("== Tapedeck")
+    assert set(desk.json("/api/system/config")) == {"checked", "settings"}
+
+
 def test_a_probe_may_ask_without_wanting_the_body(desk):
     answer = requests.head(desk.address + "/healthz", timeout=5)
     assert (answer.status_code, answer.text) == (200, "")

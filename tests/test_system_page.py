@@ -80,7 +80,7 @@ def check_what_is_shown(page: Page) -> None:
     assert text(page, '.lane[data-state="warn"] small').startswith("held back 40 s")
     assert len(page.evaluate(f"() => [...{SYSTEM}.querySelectorAll('.meter i[data-on]')].map(() => 1)")) == 3
     assert texts(page, '[data-rows="storage"] dd') == ["data", "812 B", "5.3 GB", "84.0 MB", "5.4 GB", "83.0 GB"]
-    assert "NSE EQ with derivatives, indices" in texts(page, ".phases td:first-child")
+    assert "NSE EQ F&O, indices" in texts(page, ".phases td:first-child")
     assert all(left and left != "—" for left in texts(page, ".phases [data-until]"))
     assert page.evaluate(f"() => {SYSTEM}.querySelector('[data-recheck]').hidden"), "nothing is there to check again"
 
@@ -145,6 +145,7 @@ def test_the_page_fits_is_readable_is_copied_and_is_left_by_a_key(open_page: Ope
         page.keyboard.press("t")
     page.set_viewport_size({"width": 1440, "height": 900})
     check_copy(page)
+    check_acts(page, relay)
     check_ways(page)
 
 
@@ -164,6 +165,19 @@ def check_copy(page: Page) -> None:
     assert page.evaluate(chosen).startswith("== Tapedeck"), "the text is selected"
     page.keyboard.press("Escape")
     dialog.wait_for(state="hidden")
+
+
+def check_acts(page: Page, relay: FakeRelay) -> None:
+    """Checking again goes at once; a logout, which takes everybody's numbers away, asks first."""
+    page.get_by_role("button", name="Recheck").click()
+    settle(page, lambda: relay.desk.posted == ["/api/system/recheck"])
+    page.get_by_role("button", name="Log out of Kite").click()
+    again = page.get_by_role("button", name="Press again")
+    again.wait_for()
+    assert relay.desk.posted == ["/api/system/recheck"]
+    again.click()
+    settle(page, lambda: relay.desk.posted == ["/api/system/recheck", "/api/auth/logout"])
+    page.get_by_role("button", name="Log out of Kite").wait_for()
 
 
 def check_ways(page: Page) -> None:

@@ -49,6 +49,17 @@ def test_settings_come_with_problems_first_and_where_they_are_from():
     assert config_report(StubDesk())["checked"]
 
 
+def test_only_who_may_act_is_offered_to_check_again_and_to_log_out():
+    desk = StubDesk()
+    assert not system_report(desk)["can_recheck"]
+    desk.recheck = lambda: None  # type: ignore[attr-defined]
+    reports = [system_report(desk, access={"role": role}) for role in ("operator", "viewer", "")]
+    assert [one["can_recheck"] for one in reports] == [True, False, True]
+    assert [one["can_log_out"] for one in reports] == [True, False, True]
+    desk.simulated = True
+    assert not system_report(desk)["can_log_out"], "a simulation needs no login"
+
+
 def test_a_row_may_be_a_mapping_too():
     desk = StubDesk()
     desk.check_report.rows = [{"name": "X", "level": "ok", "value": None, "source": "default"}]
@@ -95,6 +106,8 @@ def test_every_segment_has_its_hours_and_classes_that_do_the_same_share_a_row():
     assert {key: one["next_transition"] for key, one in shares.items()} == {
         ("other",): "2026-11-23T15:30:00+05:30", ("cas", "index"): "2026-11-23T15:35:00+05:30",
     }  # fmt: skip
+    assert not any(one["all_classes"] for one in shares.values())
+    assert [one["all_classes"] for one in rows if one["segment"] == "CDS"] == [True]
     for one in rows:
         assert one["until"] <= one["next_transition"]
 

@@ -40,20 +40,23 @@ def system_report(desk: Any, *, access: Mapping[str, Any] | None = None) -> dict
     now = desk.clock.now()
     quota = getattr(getattr(desk, "exchange", None), "quota", None)
     storage = getattr(desk, "storage", None)
+    auth = auth_section(_called(desk, "auth_status"), _called(desk, "auth_timeline") or ())
+    may_act = (access or {}).get("role") != "viewer"  # who would be refused
     report = {
         "at": iso(now),
         "source": desk.source,
         "simulated": desk.simulated,
         "not_ready": list(desk.not_ready()),
         "settings": config_report(desk)["settings"],
-        "auth": auth_section(_called(desk, "auth_status"), _called(desk, "auth_timeline") or ()),
+        "auth": auth,
         "feed": feed_section(desk),
         "phases": phase_rows(now),
         "quota": quota.describe() if quota is not None else {},
         "storage": storage.describe() if storage is not None else {},
         "versions": dict(versions()),
         "access": {"user": "", "role": ""} | dict(access or {}),
-        "can_recheck": callable(getattr(desk, "recheck", None)),
+        "can_recheck": callable(getattr(desk, "recheck", None)) and may_act,
+        "can_log_out": auth["state"] == "VALID" and not desk.simulated and may_act,
     }
     return _scrubbed(report, secrets_of(getattr(desk, "settings", None)))
 
@@ -75,8 +78,10 @@ def setting_row(row: Any) -> dict[str, str]:
 
 
 def auth_section(status: Any, timeline: Iterable[Any]) -> dict[str, Any]:
-    """State of the login and its changes, newest first; state null where the desk has no login to Kite."""
-    # What happened in one instant stays in its order, too.
+    """State of the login and its changes, newest first; state null where the desk has no login to Kite.
+
+    `timeline` comes oldest first. It is turned round, not sorted: a clock that was switched may have gone back.
+    """
     newest_first = list(timeline)[::-1]
     changes = [
         {"at": iso(one.at), "from": one.from_state, "to": one.to_state, "cause": one.cause} for one in newest_first
@@ -125,6 +130,8 @@ def phase_rows(now: int) -> list[dict[str, Any]]:
             known = alike.setdefault(tuple(value for key, value in row.items() if key != "classes"), row)
             if known is not row:
                 known["classes"] += row["classes"]
+        for row in alike.values():
+            row["all_classes"] = len(row["classes"]) == len(segment.classes)
         rows += alike.values()
     return rows
 

@@ -49,7 +49,8 @@ def _sessions(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     for row in rows:
         sub = f" ({row['sub_phase']})" if row["sub_phase"] else ""
         why = f": {row['reason']}" if row["reason"] else ""
-        table.append((row["segment"], "+".join(row["classes"]), row["status"], f"{row['phase']}{sub}{why}",
+        hours = "all" if row["all_classes"] else "+".join(row["classes"])
+        table.append((row["segment"], hours, row["status"], f"{row['phase']}{sub}{why}",
                       row["until"], row["next_phase"], row["next_transition"], row["next_status"]))  # fmt: skip
     return _table(table) if len(table) > 1 else []
 

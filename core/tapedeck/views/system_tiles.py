@@ -38,13 +38,15 @@ SESSIONS = (
     ("To", "what the status becomes, and when (Indian time)"),
 )
 _QUOTA_NOTE = "requests to Kite in the last second of how many are allowed; 1 a second for quotes, 3 history, 10 other"
+#: In the header of the login's tile; the client shows it while there is a login to give up.
+_LOGOUT = '<button data-logout hidden title="Give the day\'s Kite token up, here and at Kite">Log out of Kite</button>'
 
 
 def system_tiles() -> pn.pane.HTML:
     """The whole page as one object that fills its place."""
     left = _settings() + tile("versions", "Versions", '<dl class="facts many" data-rows="versions"></dl>')
     middle = (
-        tile("login", "Kite login", _facts(LOGIN) + _timeline("auth"))
+        tile("login", "Kite login", _facts(LOGIN) + _timeline("auth"), controls=_LOGOUT)
         + tile("quota", "REST quota", f'<div data-rows="quota" title="{_QUOTA_NOTE}"></div>')
         + tile("storage", "Storage", '<dl class="facts" data-rows="storage"></dl>')
     )

@@ -10,6 +10,8 @@ const ASK_EVERY_MS = 2000
 // A report older than this is not shown as how things are.
 const STALE_MS = 6000
 const COPIED_MS = 2000
+// So long the second press of a button counts that asks whether it is meant.
+const MEANT_MS = 4000
 const GOOD = new Set(["LIVE", "VALID"])
 // States in which nothing is wrong yet, or nothing is asked for.
 const CALM = new Set(["", BLANK, "IDLE", "CONNECTING", "EXCHANGING", "no login needed"])
@@ -20,9 +22,9 @@ const LEVELS = {
 }
 // Names of hours as a trader would say them.
 const CLASSES = {
-  cas: "with derivatives", other: "other", index: "indices", option: "options", future: "futures", future_m1: "near future",
+  cas: "F&O", other: "other", index: "indices", option: "options", future: "futures", future_m1: "near future",
   future_far: "far futures", index_contract_expiring_today: "expiring options", index_future_expiring_today: "expiring future",
-  currency: "", nonagri: "non-agri", agri_select: "agri (select)", agri_other: "agri (other)",
+  currency: "currency", nonagri: "non-agri", agri_select: "agri (select)", agri_other: "agri (other)",
 }
 
 function make(tag, properties = {}, ...children) {
@@ -64,12 +66,15 @@ export class System {
     this.dialog = $("[data-text-dialog]")
     this.copyButton.addEventListener("click", () => this.copy())
     this.recheckButton.addEventListener("click", () => this.recheck())
+    this.logoutButton = $("[data-logout]")
+    this.logoutButton.addEventListener("click", () => this.logout())
     $("[data-close]").addEventListener("click", () => this.dialog.close())
   }
 
   stop() {
     this.stopped = true
     clearTimeout(this.copiedTimer)
+    clearTimeout(this.meantTimer)
   }
 
   // -- asking -----------------------------------------------------------------------------------------------------
@@ -102,6 +107,29 @@ export class System {
       this.page.shell.say(`not checked: ${error.message}`)
     } finally {
       this.recheckButton.disabled = false
+    }
+    this.askedAt = -Infinity
+    this.page.soon()
+  }
+
+  // Without a token there are no numbers for anybody: the first press only asks.
+  async logout() {
+    clearTimeout(this.meantTimer)
+    const meant = this.logoutButton.dataset.asked !== undefined
+    const words = (text) => setText(this.logoutButton, text)
+    const calm = () => { delete this.logoutButton.dataset.asked; words("Log out of Kite") }
+    if (!meant) {
+      this.logoutButton.dataset.asked = ""
+      words("Press again")
+      this.meantTimer = setTimeout(calm, MEANT_MS)
+      return
+    }
+    calm()
+    try {
+      await this.page.ask("api/auth/logout", {method: "POST", body: {}})
+      this.page.shell.say("logged out of Kite")
+    } catch (error) {
+      this.page.shell.say(`not logged out: ${error.message}`)
     }
     this.askedAt = -Infinity
     this.page.soon()
@@ -151,6 +179,7 @@ export class System {
     const since = this.report ? `shown is how it was at ${clockText(ms(this.report.at))}` : "there is nothing to show"
     setText(this.stale, mode === "blank" ? `Not current: ${why}, for ${seconds} s; ${since}` : "")
     this.recheckButton.hidden = !this.report?.can_recheck
+    this.logoutButton.hidden = mode !== "live" || !this.report.can_log_out
   }
 
   paint(dead, age) {
@@ -262,7 +291,7 @@ function changes(rows, words) {
 
 function phaseRows(rows) {
   return rows.map((row) => {
-    const hours = row.classes.map((name) => CLASSES[name] ?? name).filter(Boolean).join(", ")
+    const hours = row.all_classes ? "" : row.classes.map((name) => CLASSES[name] ?? name).join(", ")
     const sub = row.sub_phase ? ` · ${row.sub_phase.replaceAll("_", " ")}` : ""
     const why = row.reason ? `: ${row.reason}` : ""
     const status = make("td")
@@ -285,8 +314,10 @@ function lanes(quota) {
     const busy = [
       now.held_s > 0 && `held back ${Math.ceil(now.held_s)} s`, now.waiting > 0 && `${now.waiting} waiting`,
     ].filter(Boolean)
-    const been = [`${whole(now.last_minute)} in a minute`, `${whole(now.waited)} waited ${now.waited_s} s`, `${whole(now.refusals)} refused`]
-    if (now.turned_away) been.push(`${whole(now.turned_away)} turned away`)
+    const been = [
+      `${whole(now.last_minute)} in a minute`, now.refusals && `${whole(now.refusals)} refused`,
+      now.turned_away && `${whole(now.turned_away)} turned away`, now.waited && `${whole(now.waited)} waited ${now.waited_s} s`,
+    ].filter(Boolean)
     const steps = Array.from({length: now.limit_per_s}, (_, i) => make("i"))
     steps.slice(0, now.last_second).forEach((step) => { step.dataset.on = "" })
     const count = make("span", {textContent: `${now.last_second} of ${now.limit_per_s} a second`})
