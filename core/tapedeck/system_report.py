@@ -78,10 +78,8 @@ def setting_row(row: Any) -> dict[str, str]:
 
 
 def auth_section(status: Any, timeline: Iterable[Any]) -> dict[str, Any]:
-    """State of the login and its changes, newest first; state null where the desk has no login to Kite.
-
-    `timeline` comes oldest first. It is turned round, not sorted: a clock that was switched may have gone back.
-    """
+    """State of the login and its changes, newest first; state null where the desk has no login to Kite."""
+    # What happened in one instant stays in its order, too.
     newest_first = list(timeline)[::-1]
     changes = [
         {"at": iso(one.at), "from": one.from_state, "to": one.to_state, "cause": one.cause} for one in newest_first
