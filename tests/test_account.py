@@ -17,7 +17,7 @@ from tapedeck.errors import BadAnswer, LoginRequired, NetworkFailed
 from tapedeck.kite import login
 from tapedeck.kite.login import Credentials
 from tests.account_support import KEY, NOW, OTHER, SIX, TOKEN, states
-from tests.rest_exchange import success
+from tests.rest_exchange import refusal, success
 from tests.running import ROOT
 from tests.support import wait_until
 
@@ -228,6 +228,20 @@ def test_a_refusal_of_another_token_ends_nothing(make_account, token_file):
     account.mark_api_failure(LoginRequired("403"), Credentials(KEY, OTHER).fingerprint)
     account.mark_api_failure(LoginRequired("there is no access token"), "")
     assert (account.status.state, account.status.failures) == (VALID, 0)
+
+
+def test_a_recheck_may_be_had_without_waiting_for_it(make_account, token_file, kite_server):
+    token_file.save(Credentials(KEY, TOKEN, NOW))
+    account = make_account()
+    account.recheck_soon()
+    account.start()
+    kite_server.answer = refusal(403, "TokenException", "Incorrect `api_key` or `access_token`.")
+    told = threading.Event()
+    account.observe(lambda status: told.set())
+    account.recheck_soon()
+    assert told.wait(10)
+    assert account.status.cause == "Kite refused the token (403)"
+    assert len(kite_server.requests) == 1
 
 
 def test_rechecks_at_once_wait_for_each_other(make_account, token_file, kite_server):

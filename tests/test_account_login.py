@@ -6,6 +6,7 @@ import logging
 import os
 import stat
 import threading
+from itertools import pairwise
 
 import pytest
 
@@ -195,6 +196,49 @@ def test_observers_are_told_in_order_and_may_ask_and_act(make_account, token_fil
     account.start()
     assert told == last == states(account) == [LOGIN_REQUIRED, VALID, REVOKED, LOGIN_REQUIRED]
     assert "a broken observer" in caplog.text
+
+
+def test_everything_at_once_leaves_one_story(make_account, token_file, kite_server):
+    kite_server.answer = success(GRANTED)
+    account = make_account()
+    told = []
+    account.observe(lambda status: told.append((status.since, status.state, status.cause)))
+    account.start()
+    used = Credentials(KEY, TOKEN, NOW)
+
+    def log_in():
+        try:
+            account.exchange(REQUEST_TOKEN)
+        except InputRefused:
+            pass  # another one was at it
+
+    def log_out():
+        try:
+            account.logout()
+        except InputRefused:
+            pass  # a login was at it
+
+    work = (
+        log_in,
+        log_out,
+        account.tick,
+        lambda: account.update_token(Credentials(KEY, OTHER, NOW)),
+        lambda: token_file.save(used),
+        lambda: account.mark_api_failure(LoginRequired("403"), used.fingerprint),
+        lambda: account.mark_api_success(used.fingerprint),
+    )
+    threads = [threading.Thread(target=lambda todo=todo: [todo() for _ in range(15)]) for todo in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    account.close()
+    account.tick()
+    story = account.timeline
+    assert all(before.to_state == after.from_state for before, after in pairwise(story))
+    assert told[-len(story) :] == [(step.at, step.to_state, step.cause) for step in story]
+    assert (account.status.state == VALID) == (account.credentials() is not None)
+    assert account.status.state in (VALID, LOGIN_REQUIRED)
 
 
 def test_the_timeline_keeps_the_newest(make_account):

@@ -46,6 +46,8 @@ def test_a_request_token_becomes_the_credentials_of_the_day(kite):
         (refusal(403, "TokenException", f"Token is invalid: {REQUEST_TOKEN} {SECRET}"), LoginRequired),
         (success({"login_time": "2026-11-23 08:30:00"}), BadAnswer),
         (success({"access_token": "", "login_time": ""}), BadAnswer),
+        (success({"access_token": "a\r\nb", "login_time": ""}), BadAnswer),
+        (success({"access_token": "\ud800", "login_time": ""}), BadAnswer),
         (success({"access_token": TOKEN}), BadAnswer),
         (success([]), BadAnswer),
         (Answer(502, f"<html>{SECRET}</html>".encode(), "text/html"), BadAnswer),
@@ -95,6 +97,31 @@ def test_what_is_saved_is_loaded_and_private(file):
     assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.path.parent.stat().st_mode) == 0o700
     assert [path.name for path in file.path.parent.iterdir()] == ["token.json"]
+
+
+def test_saving_closes_the_folder_to_everybody_else(file):
+    file.path.parent.mkdir(mode=0o755)
+    file.path.parent.chmod(0o755)
+    file.save(Credentials(KEY, TOKEN))
+    assert stat.S_IMODE(file.folder.stat().st_mode) == 0o700
+
+
+def test_a_folder_that_is_everybodys_is_left_as_it_is_and_it_is_said(file, caplog):
+    file.path.parent.mkdir()
+    file.path.parent.chmod(0o1777)
+    file.save(Credentials(KEY, TOKEN))
+    assert stat.S_IMODE(file.folder.stat().st_mode) == 0o1777
+    assert "open to other users" in caplog.text
+    assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
+
+
+def test_the_user_is_saved_and_a_file_without_one_is_read(file):
+    file.save(Credentials(KEY, TOKEN, 5, "AB1234"))
+    assert file.load().user_id == "AB1234"
+    document = json.loads(file.path.read_text())
+    for other in (document | {"user_id": None}, {name: document[name] for name in document if name != "user_id"}):
+        file.path.write_text(json.dumps(other))
+        assert file.load().user_id == ""
 
 
 def test_a_change_is_noticed_once_by_everybody(file):

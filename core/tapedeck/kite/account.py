@@ -145,6 +145,10 @@ class KiteAccount:
         try:
             self._give(auth.LoginStarted())
             self._offer(self._granted(request_token), source="login")
+        except BaseException as exc:
+            # Whatever it was: an exchange that has begun has to end.
+            self._handle(auth.LoginFailed(str(exc) if isinstance(exc, KiteError) else type(exc).__name__))
+            raise
         finally:
             self._exchanging.release()
             self._tell()
@@ -201,6 +205,10 @@ class KiteAccount:
             known = self._credentials.access_token if self._credentials else ""
         mapped = map_error(error, secrets=(known, self._api_secret))
         self._give(auth.ApiFailed(_kind(mapped), fingerprint, str(mapped)))
+
+    def recheck_soon(self) -> None:
+        """Have Kite asked for the profile within half a second, on this account's own thread. Does not block."""
+        self._give(auth.Recheck())
 
     def force_recheck(self) -> AuthStatus:
         """Ask Kite for the profile, and say how things stand then; without a token nothing is asked. Blocks."""
@@ -303,12 +311,7 @@ class KiteAccount:
             raise ConfigError(self._problem or missing)
 
     def _granted(self, request_token: str) -> Credentials:
-        try:
-            granted = exchange(self._rest_root, self.api_key, self._api_secret, request_token, timeout=self._timeout)
-        except BaseException as exc:
-            # Whatever it was: an exchange that has begun has to end.
-            self._handle(auth.LoginFailed(str(exc) if isinstance(exc, KiteError) else type(exc).__name__))
-            raise
+        granted = exchange(self._rest_root, self.api_key, self._api_secret, request_token, timeout=self._timeout)
         now = self._clock.now()
         if now - DAY < granted.issued_at < now + DAY and next_expiry(granted.issued_at) > now:
             return granted

@@ -33,6 +33,9 @@ LOGIN_ROOT = "https://kite.zerodha.com/connect/login"
 #: What a request token looks like; Kite's are 32 letters and digits.
 REQUEST_TOKEN = re.compile(r"[A-Za-z0-9]{8,64}")
 
+#: An access token goes into addresses and headers: nothing but printable ASCII may be in it.
+ACCESS_TOKEN = re.compile(r"[!-~]{1,512}")
+
 #: A changed token file is seen within these milliseconds where the system tells of changes; every half second the
 #: file is looked at all the same, because a network disk or a folder that was replaced tells of none.
 STEP_MS, LOOK_MS = 100, 500
@@ -138,7 +141,7 @@ def exchange(root: str, api_key: str, api_secret: str, request_token: str, *, ti
     finally:
         kite.reqsession.close()
     token = answer.get("access_token")
-    if not isinstance(token, str) or not token:
+    if not isinstance(token, str) or not ACCESS_TOKEN.fullmatch(token):
         raise BadAnswer("Kite's answer to the login held no access token; log in again")
     issued, user = answer.get("login_time"), answer.get("user_id")
     return Credentials(
