@@ -6,6 +6,8 @@ from datetime import date, datetime
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tapedeck.auth import (
     AT_SIX,
@@ -36,7 +38,7 @@ from tapedeck.auth import (
     UseToken,
     next_expiry,
 )
-from tapedeck.clock import DAY, IST, SECOND, ist_ns, to_ns
+from tapedeck.clock import DAY, IST, SECOND, ist_ns, to_ist, to_ns
 
 pytestmark = pytest.mark.timezones
 
@@ -227,6 +229,15 @@ def test_the_table_has_every_event_in_every_state():
 def test_a_token_dies_at_the_next_six_in_india(issued, dies):
     ns = to_ns(datetime.fromisoformat(issued).replace(tzinfo=IST))
     assert next_expiry(ns) == to_ns(datetime.fromisoformat(dies).replace(tzinfo=IST))
+
+
+@given(st.integers(0, 4_000_000_000 * SECOND))
+def test_every_token_dies_at_a_six_within_a_day(issued):
+    dies = next_expiry(issued)
+    assert issued < dies <= issued + DAY
+    assert to_ist(dies).strftime("%H:%M:%S.%f") == "06:00:00.000000"
+    assert next_expiry(dies) == dies + DAY
+    assert next_expiry(dies - 1) == dies
 
 
 def test_at_six_and_not_before_the_token_is_expired_and_a_login_is_needed():

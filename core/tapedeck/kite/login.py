@@ -239,6 +239,8 @@ class TokenFile:
             yield
 
     def _notified(self, stop: threading.Event) -> Iterator[None]:
+        # It says "1 change detected" at every write to the folder, of whatever file.
+        logging.getLogger("watchfiles.main").setLevel(logging.WARNING)
         changes = watchfiles.watch(
             self.folder,
             watch_filter=None,  # whoever is told looks at the file, which costs one `stat`
