@@ -18,6 +18,7 @@ WORKSPACE = """async (script) => {
     await wait(method === "GET" ? server.slowGet ?? 0 : server.slow)
     if (method === "GET") return seen
     server.puts += 1
+    if (body.columns && !body.columns.length) throw Object.assign(new Error("columns was a list of 0"), {status: 400})
     if (body.revision !== server.document.revision) {
       throw Object.assign(new Error("conflict"), {status: 409, body: {workspace: structuredClone(server.document)}})
     }
@@ -26,6 +27,7 @@ WORKSPACE = """async (script) => {
   }
   const told = []
   const workspace = new Workspace(server.document, ask, (text) => told.push(text))
+  workspace.told = told
   const keys = () => server.document.lists[0].keys.join()
   const until = async (true_) => { for (let i = 0; i < 400 && !true_(); i++) await wait(10) }
   return await (new Function("workspace", "server", "wait", "keys", "until", `return (async () => {${script}})()`))(
@@ -63,6 +65,24 @@ def test_another_tabs_fields_are_kept_and_ours_put_on_top(javascript: Page) -> N
       await until(() => keys() === "x")
       return [server.document.density, workspace.document.density, keys()]"""
     assert javascript.evaluate(WORKSPACE, script) == ["compact", "compact", "x"]
+
+
+def test_a_field_that_is_refused_holds_up_no_other_and_is_tried_again_when_it_changes(javascript: Page) -> None:
+    script = """
+      workspace.change({columns: []})
+      workspace.changeList("L", ["a", "b"])
+      await until(() => keys() === "a,b" && !workspace.saving)
+      const said = workspace.told.at(-1)
+      workspace.change({density: "compact"})
+      await until(() => server.document.density === "compact" && !workspace.saving)
+      server.document = {...server.document, revision: 20, theme: "light"}
+      await workspace.follow(20)
+      const kept = [workspace.document.theme, workspace.document.columns]
+      workspace.change({columns: ["bid"]})
+      await until(() => server.document.columns && !workspace.saving)
+      return [said, workspace.told[1], kept, server.document.columns, workspace.told.at(-1), workspace.dirty.size]"""
+    said = "not saved: columns was a list of 0"
+    assert javascript.evaluate(WORKSPACE, script) == [said, said, ["light", []], ["bid"], "", 0]
 
 
 MERGE = """async ([before, mine, theirs]) => {

@@ -1,8 +1,8 @@
 // The saved workspace: named lists, columns, density, theme and layout, the same in every tab.
 //
-// State: the newest document, the fields changed here and not saved yet, whether a save is on its way. A save
-// names the revision it is based on; when another tab was faster, its document is taken and only the fields
-// changed here are put on top.
+// State: the newest document, the fields changed here and not saved yet, those on their way, those the
+// desk refuses and why. A save names the revision it is based on; when another tab was faster, its document is
+// taken and only the fields changed here are put on top. A field that is refused stays as it is here and holds up no other.
 
 const SAVE_MS = 400
 const RETRY_MS = 2000
@@ -33,6 +33,8 @@ export class Workspace {
     this.ask = ask
     this.tell = tell
     this.dirty = new Set()
+    this.sending = new Set()
+    this.refused = new Map()
     this.listeners = []
     this.timer = null
     this.saving = false
@@ -81,43 +83,64 @@ export class Workspace {
     if (this.saving || !this.dirty.size) return
     this.saving = true
     const sent = this.dirty
+    this.sending = sent
     this.dirty = new Set()
-    // After a refusal only another change makes it worth trying again.
     let again = SAVE_MS
     try {
-      await this.put(sent, keepalive)
-      this.tell("")
-    } catch (error) {
-      // Not allowed, or not any more: trying again would not help.
-      const refused = [400, 401, 403].includes(error.status)
-      if (refused && !this.dirty.size) again = null
-      else again = RETRY_MS
+      await this.putParts(sent, keepalive)
+      const [why] = this.refused.values()
+      this.tell(why ? `not saved: ${why}` : "")
+    } catch {
+      again = RETRY_MS
       for (const name of sent) this.dirty.add(name)
-      this.tell(refused ? `not saved: ${error.message}` : "not saved yet: the desk is not reachable")
+      this.tell("not saved yet: the desk is not reachable")
     } finally {
+      this.sending = new Set()
       this.saving = false
     }
-    if (this.dirty.size && again !== null) this.saveIn(again)
+    if (this.dirty.size) this.saveIn(again)
+  }
+
+  // Of several fields of which the desk refuses one, the others are saved all the same. What was refused is tried again
+  // when it is changed again.
+  async putParts(sent, keepalive) {
+    try {
+      await this.put(sent, keepalive)
+    } catch (error) {
+      if (![400, 401, 403].includes(error.status)) throw error
+      for (const name of sent) {
+        // Who may not save, or not any more, may save no part of it either.
+        if (error.status === 400 && sent.size > 1) await this.putParts(new Set([name]), keepalive)
+        else this.refused.set(name, error.message)
+      }
+    }
   }
 
   async put(sent, keepalive) {
     for (let attempt = 1; ; attempt++) {
       try {
-        const saved = await this.ask("api/workspace", {method: "PUT", body: this.document, keepalive})
+        const body = {...this.saved, ...this.mine(sent)}
+        const saved = await this.ask("api/workspace", {method: "PUT", body, keepalive})
+        for (const name of sent) this.refused.delete(name)
         this.saved = structuredClone(saved)
-        this.document = {...saved, ...this.mine(this.dirty)}
+        this.document = {...saved, ...this.mine(this.kept())}
         this.changes += 1
         return
       } catch (error) {
         if (error.status !== 409 || attempt === TRIES) throw error
         const theirs = error.body.workspace
-        const mine = {...this.mine(sent), ...this.mine(this.dirty)}
+        const mine = this.mine(this.kept())
         if (mine.lists) mine.lists = mergeLists(this.saved.lists, mine.lists, theirs.lists)
         this.saved = structuredClone(theirs)
         this.document = {...theirs, ...mine}
         this.notify(Object.keys(this.document))
       }
     }
+  }
+
+  // Fields that stay as they are here whatever the desk has.
+  kept() {
+    return new Set([...this.dirty, ...this.sending, ...this.refused.keys()])
   }
 
   mine(names) {
@@ -131,12 +154,13 @@ export class Workspace {
     this.following = true
     const before = this.changes
     try {
-      const {warning, ...theirs} = await this.ask("api/workspace")
+      const {warning, ...saved} = await this.ask("api/workspace")
       // Changed or saved here meanwhile: that answer is older than what is held.
       if (this.dirty.size || this.saving || this.changes !== before) return
       if (warning) this.tell(warning)
+      const theirs = {...saved, ...this.mine(this.refused.keys())}
       const changed = Object.keys(theirs).filter((name) => JSON.stringify(theirs[name]) !== JSON.stringify(this.document[name]))
-      this.saved = structuredClone(theirs)
+      this.saved = structuredClone(saved)
       this.document = theirs
       this.notify(changed)
     } catch {
