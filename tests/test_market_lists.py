@@ -80,6 +80,11 @@ def test_rows_are_removed_moved_and_brought_back(open_page: Open, relay: FakeRel
     page.keyboard.press("Alt+ArrowDown")
     flow(page, SHOWN, ["NSE:TCS", "NSE:INFY", "NSE:SBIN"])
     settle(page, lambda: lists_of(relay)["Mine"] == ["NSE:TCS", "NSE:INFY", "NSE:SBIN"])
+    page.get_by_text("NSE:INFY moved").wait_for()
+    page.get_by_role("button", name="Undo").click()
+    flow(page, SHOWN, ["NSE:INFY", "NSE:TCS", "NSE:SBIN"])
+    page.keyboard.press("Alt+ArrowDown")
+    flow(page, SHOWN, ["NSE:TCS", "NSE:INFY", "NSE:SBIN"])
     page.keyboard.press("Delete")
     flow(page, SHOWN, ["NSE:TCS", "NSE:SBIN"])
     assert page.evaluate("__tapedeck.page.selected") == "NSE:SBIN", "the next row is selected"
@@ -99,15 +104,28 @@ def test_a_row_is_dragged_to_its_new_place(open_page: Open, relay: FakeRelay) ->
     box = """(key) => { const {row} = __tapedeck.tables[0].byKey.get(key)
       return row.cells.find((c) => c.column.field === "percent").element.getBoundingClientRect().toJSON() }"""
     start, end = page.evaluate(box, "NSE:INFY"), page.evaluate(box, "NSE:SBIN")
-    page.mouse.move(start["x"] + 20, start["y"] + 10)
-    page.mouse.down()
-    # A row is taken up once the button has been held for a moment.
-    flow(page, "() => !!__tapedeck.tables[0].tabulator.modules.moveRow.moving")
-    page.mouse.move(end["x"] + 20, end["y"] + 14, steps=8)
-    page.mouse.move(end["x"] + 20, end["y"] + 24, steps=4)
+
+    def drag() -> None:
+        page.mouse.move(start["x"] + 20, start["y"] + 10)
+        page.mouse.down()
+        # A row is taken up once the button has been held for a moment.
+        flow(page, "() => !!__tapedeck.tables[0].tabulator.modules.moveRow.moving")
+        page.mouse.move(end["x"] + 20, end["y"] + 14, steps=8)
+        page.mouse.move(end["x"] + 20, end["y"] + 24, steps=4)
+
+    drag()
+    page.keyboard.press("Escape")
+    lines = "() => [...__tapedeck.tables[0].view.shadow_el.querySelectorAll('.tabulator-row')].map((e) => e.innerText)"
+    symbols = [line.split("\n")[0] for line in page.evaluate(lines)]
+    assert symbols == ["INFY", "TCS", "SBIN"], "Escape puts the row back"
+    page.mouse.up()
+    flow(page, SHOWN, ["NSE:INFY", "NSE:TCS", "NSE:SBIN"])
+    drag()
     page.mouse.up()
     flow(page, SHOWN, ["NSE:TCS", "NSE:SBIN", "NSE:INFY"])
     settle(page, lambda: lists_of(relay)["Mine"] == ["NSE:TCS", "NSE:SBIN", "NSE:INFY"])
+    page.get_by_role("button", name="Undo").click()
+    settle(page, lambda: lists_of(relay)["Mine"] == ["NSE:INFY", "NSE:TCS", "NSE:SBIN"])
 
 
 def test_a_sorted_table_does_not_pretend_to_be_movable(open_page: Open, relay: FakeRelay) -> None:
@@ -170,6 +188,22 @@ def test_selected_rows_are_copied_as_tabs_and_lines(open_page: Open, relay: Fake
     assert rows[0][head.index("last_price")] == "1525"
 
 
+def test_selected_rows_do_not_follow_into_another_list(open_page: Open, relay: FakeRelay) -> None:
+    relay.desk.workspace.saved["lists"][1]["keys"] = ["NSE:SBIN", "NSE:TCS", "NSE:NIFTY BANK"]
+    page = open_page()
+    page.keyboard.press("End")
+    page.keyboard.press("Shift+Home")
+    assert page.evaluate("__tapedeck.tables[0].selection.chosen().length") == 3
+    page.locator(".tabulator-row", has_text="TCS").click()
+    page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.press("]")
+    flow(page, SHOWN, ["NSE:SBIN", "NSE:TCS", "NSE:NIFTY BANK"])
+    marked = "() => [...__tapedeck.tables[0].view.shadow_el.querySelectorAll('.td-selected')].length"
+    assert page.evaluate(marked) == 1
+    page.keyboard.press("Delete")
+    settle(page, lambda: lists_of(relay)["Banks"] == ["NSE:TCS", "NSE:NIFTY BANK"])
+
+
 def test_columns_are_chosen_and_kept(open_page: Open, relay: FakeRelay) -> None:
     page = open_page()
     visible = """() => __tapedeck.tables[0].tabulator.columnManager.columnsByIndex
@@ -186,6 +220,12 @@ def test_columns_are_chosen_and_kept(open_page: Open, relay: FakeRelay) -> None:
     flow(page, "window.__tapedeck?.state === 'live'")
     flow(page, f"(shown) => JSON.stringify(({visible})()) === JSON.stringify(shown)", shown)
     page.get_by_role("button", name="Columns", exact=True).click()
+    boxes = page.get_by_role("checkbox", checked=True)
+    for _ in range(boxes.count()):
+        boxes.first.click()
+    page.get_by_text("one column stays").wait_for()
+    assert boxes.count() == 1, "the last box stays ticked"
+    settle(page, lambda: len(relay.desk.workspace.saved["columns"]) == 1)
     page.get_by_role("button", name="By width (default)").click()
     settle(page, lambda: relay.desk.workspace.saved["columns"] is None)
 

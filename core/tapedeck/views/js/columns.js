@@ -46,7 +46,8 @@ function definition(spec, table) {
     frozen: spec.fixed,
     resizable: false,
     // An element, not a string: Tabulator would take a string as HTML, and names come from outside.
-    tooltip: (event, cell) => table.tooltipElement(cell) ?? false,
+    // Without one an empty string: Tabulator 6.4 shows the word "false".
+    tooltip: (event, cell) => table.tooltipElement(cell) ?? "",
     formatter: text ? "plaintext" : (cell) => table.cellText(cell),
     sorter: text ? "string" : "number",
     headerSortStartingDir: text ? "asc" : "desc",

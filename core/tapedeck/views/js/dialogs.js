@@ -140,7 +140,14 @@ export function chooseColumns(page, columns) {
     const box = element("input", {type: "checkbox", value: spec.field, checked: shown.has(spec.field)})
     return element("label", {title: spec.hint}, box, element("span", {textContent: spec.title}), element("small", {textContent: spec.hint}))
   })
-  const apply = () => {
+  const problem = element("p", {className: "problem", role: "status"})
+  const apply = ({target}) => {
+    const last = !boxes.some((label) => label.firstChild.checked)
+    problem.textContent = last ? "one column stays: choose another before this one goes" : ""
+    if (last) {
+      target.checked = true
+      return
+    }
     const chosen = new Set(boxes.map((label) => label.firstChild).filter((box) => box.checked).map((box) => box.value))
     const before = page.workspace.document.columns ?? [...shown]
     const kept = before.filter((field) => chosen.has(field))
@@ -149,8 +156,8 @@ export function chooseColumns(page, columns) {
   }
   for (const label of boxes) label.firstChild.addEventListener("change", apply)
   const grid = element("div", {className: "choices"}, ...boxes)
-  const hint = element("p", {textContent: "Drag a heading of the table to move its column; double-click it to sort."})
+  const hint = element("p", {textContent: "Drag a heading of the table to move its column; click it to sort."})
   const reset = () => page.workspace.change({columns: null})
-  openDialog(page, "Columns", element("div", {}, hint, grid), [["By width (default)", reset], ["Done", null, "main"]])
+  openDialog(page, "Columns", element("div", {}, hint, grid, problem), [["By width (default)", reset], ["Done", null, "main"]])
   boxes[0]?.firstChild.focus()
 }

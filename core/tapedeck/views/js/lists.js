@@ -166,12 +166,13 @@ export class Lists {
     if (words) this.page.shell?.say(words, {undo: () => this.undo(name, before, keys)})
   }
 
-  // Take back one change; what was added or removed since then stays so.
+  // Take back one change, of which rows there are or of their order; what was added or removed since then stays so.
   undo(name, before, after) {
     const list = this.page.workspace.lists.find((one) => one.name === name)
     if (!list) return this.page.shell?.say(`there is no list ${name} any more`)
     const gone = new Set(before.filter((key) => !after.includes(key)))
     const added = new Set(after.filter((key) => !before.includes(key)))
+    if (!gone.size && !added.size) return this.page.workspace.changeList(name, reordered(list.keys, before))
     const keys = list.keys.filter((key) => !added.has(key))
     before.forEach((key, at) => { if (gone.has(key) && !keys.includes(key)) keys.splice(Math.min(at, keys.length), 0, key) })
     this.page.workspace.changeList(name, keys)
@@ -217,7 +218,8 @@ export class Lists {
 
   toTop(key) {
     if (this.sortedSay()) return
-    this.change([key, ...this.current.keys.filter((one) => one !== key)])
+    if (this.current.keys[0] === key) return
+    this.change([key, ...this.current.keys.filter((one) => one !== key)], `${key} moved to the top`)
   }
 
   // Move the selected row up or down in the list.
@@ -228,7 +230,7 @@ export class Lists {
     const to = at + by
     if (at < 0 || to < 0 || to >= keys.length) return
     keys.splice(to, 0, ...keys.splice(at, 1))
-    this.change(keys)
+    this.change(keys, `${this.page.selected} moved`)
     this.page.draw()
     this.page.tables()[0]?.selection.reveal(this.page.selected)
   }
@@ -295,6 +297,14 @@ export class Lists {
   revealTab() {
     this.root.querySelector("[role=tab][aria-selected=true]")?.scrollIntoView({block: "nearest", inline: "nearest"})
   }
+}
+
+// `keys` in the order of `before`, those it lacks at the end.
+function reordered(keys, before) {
+  const have = new Set(keys)
+  const known = before.filter((key) => have.has(key))
+  const old = new Set(known)
+  return [...known, ...keys.filter((key) => !old.has(key))]
 }
 
 function listTab({name, keys}, active) {

@@ -1,7 +1,8 @@
-// The selected rows of the live table, by key: they survive sorting, scrolling, a new list and a restarted desk.
+// The selected rows of the live table, by key: they survive sorting, scrolling and a restarted desk. Another list keeps
+// of them the instrument the page is about, if it has it.
 //
-// State: the lead (the instrument the page is about) is the page's; here lie the further rows and the anchor of a
-// range. Copying gives tab-separated text of the rows as the table has them.
+// State: the lead (the instrument the page is about) is the page's; here lie the further rows, the list they are of and
+// the anchor of a range. Copying gives tab-separated text of the rows as the table has them.
 
 import {clockText, dayText} from "./format.js"
 
@@ -15,6 +16,7 @@ export class Selection {
   constructor(table) {
     this.table = table
     this.keys = new Set()
+    this.list = ""
     this.anchor = ""
   }
 
@@ -29,6 +31,7 @@ export class Selection {
   click(event, key) {
     const action = event.composedPath()[0].closest?.("[data-row-act]")?.dataset.rowAct
     if (action) return this.act(action, key)
+    this.keep()
     if (event.shiftKey && this.anchor) this.range(key)
     else if (event.ctrlKey || event.metaKey) this.toggle(key)
     else this.only(key)
@@ -36,6 +39,7 @@ export class Selection {
   }
 
   only(key) {
+    this.list = this.page.list.name
     this.keys = new Set([key])
     this.anchor = key
     this.page.select(key)
@@ -51,9 +55,13 @@ export class Selection {
     this.page.select(this.keys.has(key) ? key : [...this.keys].at(-1))
   }
 
-  // Rows chosen here belong together with the instrument chosen here: another one, chosen elsewhere, ends that.
+  // Rows chosen here belong together with the instrument chosen here and with their list: another instrument, chosen
+  // elsewhere, or another list ends that.
   keep() {
-    if (!this.keys.has(this.page.selected)) this.keys = new Set()
+    const {selected, list} = this.page
+    if (this.list !== list.name) this.anchor = selected
+    if (this.list !== list.name || !this.keys.has(selected)) this.keys = new Set()
+    this.list = list.name
   }
 
   range(key) {
@@ -65,6 +73,7 @@ export class Selection {
   }
 
   all() {
+    this.keep()
     this.keys = new Set(this.order())
     this.page.draw()
   }
@@ -90,6 +99,7 @@ export class Selection {
     if (step === "first") next = 0
     if (step === "last") next = order.length - 1
     const key = order[Math.max(0, Math.min(order.length - 1, next))]
+    this.keep()
     if (extend && this.anchor) this.range(key)
     else this.only(key)
     this.reveal(key)
@@ -118,7 +128,8 @@ export class Selection {
 
   paint(entry, element) {
     const lead = entry.key === this.page.selected
-    const chosen = lead || (this.keys.has(entry.key) && this.keys.has(this.page.selected))
+    const together = this.list === this.page.list.name && this.keys.has(this.page.selected)
+    const chosen = lead || (together && this.keys.has(entry.key))
     element.classList.toggle("td-selected", chosen)
     element.classList.toggle("td-lead", lead)
     const said = String(chosen)

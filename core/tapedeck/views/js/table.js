@@ -9,6 +9,7 @@ import {MONTHS} from "./format.js"
 import {numbers} from "./market.js"
 import {setData} from "./tiles.js"
 import {cellText, cellTitle, definitions, derive, markText, paintCell} from "./columns.js"
+import {RowMoves} from "./moves.js"
 import {Selection} from "./selection.js"
 
 const FLASH_MS = 300
@@ -42,6 +43,7 @@ export class Table {
     this.visible = []
     this.wantedAt = 0
     this.selection = new Selection(this)
+    this.moves = new RowMoves(this)
     // Read when it changes, not when something is drawn: reading it then would lay the page out twice.
     this.width = view.el.clientWidth
     this.height = view.el.clientHeight
@@ -114,7 +116,7 @@ export class Table {
     holder.setAttribute("role", "rowgroup")
     holder.querySelector(".tabulator-table")?.setAttribute("role", "presentation")
     tabulator.on("renderComplete", () => { this.paintAll(); this.focusSoon() })
-    tabulator.on("rowMoved", () => this.keepOrder())
+    this.moves.listen(tabulator)
     tabulator.on("columnMoved", () => this.keepColumns())
     tabulator.on("dataSorted", (sorters) => this.sorted(sorters))
     tabulator.element.addEventListener("pointerenter", () => { this.pointerInside = true })
@@ -142,6 +144,8 @@ export class Table {
     const data = {}
     for (const name of source.columns()) data[name] = records.map((record) => (name === "index" ? record._index : (record[name] ?? NaN)))
     source.setv({data}, {sync: false, silent: true})
+    // What explains a row goes with it.
+    this.tabulator.modules.tooltip?.clearPopup()
     this.tabulator.replaceData(records)
   }
 
@@ -152,20 +156,13 @@ export class Table {
     return {...old, _index: index, key, symbol, name, search: `${key} ${name}`.toLowerCase()}
   }
 
-  keepOrder() {
-    if (this.page.parts("lists")[0]?.sortedSay()) return this.inOrder()
-    const keys = this.tabulator.rowManager.rows.map((row) => row.data.key)
-    this.shownKeys = keys.join("\n")
-    this.entries = []
-    this.page.workspace.changeList(this.page.list.name, keys)
-  }
-
   // -- columns --------------------------------------------------------------------------------------------------
 
   // Fields to show, in order: those chosen, or else those that the width has room for. Never on a tick.
   wantedColumns() {
     const chosen = this.page.workspace.document.columns
-    if (chosen) return chosen.filter((field) => this.specs.has(field))
+    const known = chosen?.filter((field) => this.specs.has(field)) ?? []
+    if (known.length) return known
     return this.columns.filter((spec) => !spec.fixed && spec.from >= 0 && this.width >= spec.from).map((spec) => spec.field)
   }
 
@@ -193,7 +190,7 @@ export class Table {
     const shown = this.tabulator.columnManager.columnsByIndex.filter((column) => column.visible && this.specs.has(column.field))
     const columns = shown.map((column) => column.field).filter((field) => !this.specs.get(field).fixed)
     this.columnsShown = columns.join()
-    this.page.workspace.change({columns})
+    if (columns.length) this.page.workspace.change({columns})
   }
 
   applyDensity(tabulator) {
@@ -415,8 +412,8 @@ export class Table {
   whyEmpty() {
     const {length} = this.page.list.keys
     const filter = this.page.ui.get("filter")
-    if (length && filter) return element("span", `No row matches “${filter}”: ${length} hidden. Esc in the filter clears it.`)
-    return element("span", "This list is empty: search with / and Shift+Enter, or paste symbols from the ⋯ menu")
+    if (length && filter) return element("p", `No row matches “${filter}”: ${length} hidden. Esc in the filter clears it.`)
+    return element("p", "This list is empty: search with / and Shift+Enter, or paste symbols from the ⋯ menu")
   }
 
   // -- what is visible ------------------------------------------------------------------------------------------
@@ -451,6 +448,7 @@ export class Table {
 
   stop() {
     this.resize.disconnect()
+    this.moves.stop()
     clearTimeout(this.focusTimer)
   }
 }
