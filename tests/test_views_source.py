@@ -64,9 +64,9 @@ def minute(n: float) -> float:
     return START + n * MINUTE
 
 
-def answer(*prices: float | None, key: str = "NSE:INFY", **day: Any) -> list[Any]:
+def answer(*prices: float | None, key: str = "NSE:INFY", waiting: int = 0, **day: Any) -> list[Any]:
     said = {"start_ms": START, "end_ms": START + 375 * MINUTE, "prices": list(prices)} | day
-    return ["answer", {"epoch": 1, "step_s": 60, "days": {key: said}}]
+    return ["answer", {"epoch": 1, "step_s": 60, "waiting": waiting, "days": {key: said}}]
 
 
 #: The instrument is selected and live at 09:18:30, its day so far is known.
@@ -114,6 +114,14 @@ def test_a_gap_in_the_answer_stays_one_and_is_asked_for_again(play: Any) -> None
     gap = [answer(101, None, None, 103.5), ["look", None], ["pass", 14], ["draw", None], ["pass", 2], ["draw", None]]
     played = play(*start, *gap, answer(101, 101.5, None, 103.5), ["look", None])
     assert played["seen"] == [[101, None, None, 104], [101, 101.5, None, 104]]
+    assert len(played["asked"]) == 2
+
+
+def test_while_the_desk_still_fetches_it_is_asked_again_soon(play: Any) -> None:
+    start = [["select", "NSE:INFY"], ["price", 104.0], ["at", minute(3.5)], ["draw", None]]
+    soon = [["pass", 2], ["draw", None], ["pass", 1.5], ["draw", None]]
+    played = play(*start, answer(None, None, None, 103.5, waiting=40), *soon, answer(101, 102, 103, 103.5), ["look", None])
+    assert played["seen"] == [[101, 102, 103, 104]]
     assert len(played["asked"]) == 2
 
 
@@ -200,6 +208,19 @@ def test_the_spread_is_in_rupees_and_basis_points_of_the_middle(javascript: Any)
         """async () => (await import("http://js.test/ladder.js")).spreadOf(99.95, 100.05)""",
     )
     assert spread == {"spread": pytest.approx(0.10), "mid": 100, "bps": pytest.approx(10)}
+
+
+def test_without_a_previous_close_the_chart_has_no_line_for_it(javascript: Any) -> None:
+    script = """async () => {
+      const {DayChart} = await import("http://js.test/daychart.js")
+      const chart = new DayChart({}, "id"), set = []
+      const part = {setv: (change) => set.push(change)}
+      chart.made = {hours: {ticker: part}, close: part}
+      const source = {day: {start_ms: 0, end_ms: 1000}, times: [0], prices: [5]}
+      chart.fit({x_range: part, y_range: part}, source, undefined)
+      return Number.isNaN(set.at(-1).location)
+    }"""
+    assert javascript.evaluate(script), "Bokeh refuses undefined"
 
 
 def test_the_charts_scale_stays_while_the_line_fits(javascript: Any) -> None:

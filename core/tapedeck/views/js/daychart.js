@@ -118,7 +118,8 @@ export class DayChart {
     plot.y_range.setv({start: this.scale[0], end: this.scale[1]}, QUIET_SET)
     const interval = (to - from > 9 * HOUR_MS ? 3 : 1) * HOUR_MS
     this.made.hours.ticker.setv({interval}, QUIET_SET)
-    this.made.close.setv({location: close}, QUIET_SET)
+    // Bokeh takes NaN for no place at all, but refuses undefined.
+    this.made.close.setv({location: close ?? NaN}, QUIET_SET)
   }
 
   // The colours of `host` now. Reading them makes the browser work out its styles: not on every drawing.

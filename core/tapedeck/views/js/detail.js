@@ -204,9 +204,9 @@ export class Detail {
   }
 
   paintChart({key, view, n, tick, contract, day, live}) {
-    const close = view.mode === "blank" ? NaN : n.close
+    const close = view.mode === "blank" ? NaN : (n.close ?? NaN)
     const direction = n.change > 0 ? "up" : n.change < 0 ? "down" : ""
-    const last = live && !n.untraded ? n.last_price : NaN
+    const last = live && !n.untraded ? (n.last_price ?? NaN) : NaN
     const there = this.chart.draw({key, mode: view.mode, close, tick, direction, host: this.tile, last, room: this.room})
     this.paintPill(there, last, tick, direction)
     setData(this.day, "there", there ? "yes" : "")

@@ -22,8 +22,11 @@ import {numbers} from "./market.js"
 
 // Bokeh has no time zones: it shows the UTC reading of what it is given.
 export const BOKEH_IST_MS = 19800000
-// Asked again so long after a failure; after an answer with gaps in it, a few times, and then seldom.
+// Asked again so long after a failure; after an answer with gaps in it soon while the desk still fetches what it
+// missed, else a few times, and then seldom.
 const RETRY_MS = 5000
+const SOON_MS = 3000
+const SOON_TIMES = 40
 const AGAIN_MS = 15000
 const AGAIN_TIMES = 4
 const SELDOM_MS = 60000
@@ -103,7 +106,7 @@ export class Source {
     const current = () => this.asking === question && !this.stopped && this.page.market.epoch === question.epoch
     try {
       const said = await this.page.ask(`api/day?${new URLSearchParams({i: question.key, step: this.spec.step})}`)
-      if (current()) this.take(said.days?.[question.key], said.step_s ?? this.spec.step)
+      if (current()) this.take(said.days?.[question.key], said.step_s ?? this.spec.step, said.waiting > 0)
     } catch {
       // The line stays as it is; asked again until it is known.
       if (current()) this.askFrom = this.page.now() + RETRY_MS
@@ -117,10 +120,16 @@ export class Source {
     this.askFrom = Math.min(this.askFrom, (this.answeredAt ?? 0) + wait)
   }
 
-  take(day, step) {
+  // When to ask again for what an answer lacks; `fetching`: the desk still fetches, of this or of others.
+  pause(fetching) {
+    if (fetching && this.answers <= SOON_TIMES) return SOON_MS
+    return this.answers <= AGAIN_TIMES ? AGAIN_MS : SELDOM_MS
+  }
+
+  take(day, step, fetching) {
     this.answeredAt = this.page.now()
     this.answers += 1
-    this.askFrom = this.answeredAt + (this.answers <= AGAIN_TIMES ? AGAIN_MS : SELDOM_MS)
+    this.askFrom = this.answeredAt + this.pause(fetching)
     if (!(day?.start_ms > 0)) return
     this.day = {...day, step_ms: step * 1000}
     const upTo = this.index() + 1
