@@ -93,9 +93,28 @@ def test_a_number_that_is_absent_is_a_dash_and_a_name_is_only_ever_text(show: Op
 
 @pytest.mark.browser
 def test_an_empty_list_says_so(show: Open) -> None:
-    page = show(width=2200).show(overview(gainers=[], **NO_BUILD_UP))
+    whole = {"name": "NSE shares with derivatives", "count": 206, "current": 206}
+    page = show(width=2200).show(overview(gainers=[], universe=whole, **NO_BUILD_UP))
     assert page.rows("Gainers") == []
     assert page.texts(".note") == ["nothing has risen", "", "", "futures are closed"]
+
+
+@pytest.mark.browser
+def test_nothing_is_said_of_prices_that_are_not_known_yet(show: Open) -> None:
+    none = {"name": "NSE shares with derivatives", "count": 206, "current": 0}
+    breadth = {"advances": 0, "declines": 0, "unchanged": 0, "unknown": 206}
+    empty: dict[str, Any] = {"gainers": [], "losers": [], "active": [], "oi": {kind: [] for kind in KINDS}}
+    page = show(width=2200).show(overview(universe=none, breadth=breadth, oi_universe=none, **empty))
+    assert (page.mode, page.chip) == ("loading", "waiting for prices")
+    assert "".join(page.texts(".note") + page.texts(".count b")) == ""
+    some = none | {"current": 12}
+    page.show(overview(universe=some, oi_universe=some, **empty))
+    assert page.texts(".note") == [
+        "nothing has risen, of 12 of 206 known",
+        "nothing has fallen, of 12 of 206 known",
+        "nothing has traded, of 12 of 206 known",
+        "OI of 12 of 206 futures known yet",
+    ]
 
 
 @pytest.mark.browser

@@ -249,7 +249,7 @@ class MoverSlot {
   }
 
   // Write the list into the rows. `find(key)` gives the newest row of a key that has left the list.
-  update(mode, data, find, note) {
+  update(mode, data, find, note, known) {
     const shown = ["live", "late", "closed"].includes(mode)
     const room = this.rows.length - (note && data.length ? 1 : 0)
     let rows = shown ? data.slice(0, room) : []
@@ -260,7 +260,7 @@ class MoverSlot {
     for (const row of this.rows) this.paint(row, rows[row.at] ?? null, mode, shown)
     this.element.toggleAttribute("data-bare", shown && !rows.length)
     setText(this.measure, this.paused ? "order paused" : this.measureName)
-    setText(this.note, shown ? note || (rows.length ? "" : MOVER_LISTS[this.id].none) : "")
+    setText(this.note, shown ? note || (rows.length ? "" : `${MOVER_LISTS[this.id].none}${known}`) : "")
   }
 
   paint(row, data, mode, shown) {
@@ -358,7 +358,8 @@ export class Movers {
     const lists = overview ? {...overview, oi: overview.oi[kind]} : {gainers: [], losers: [], active: [], oi: []}
     const find = (key) => Object.keys(MOVER_LISTS).flatMap((id) => lists[id]).find((row) => row.key === key)
     for (const slot of this.slots) {
-      slot.update(mode, lists[slot.id], find, slot.id === "oi" && overview ? oiNote(overview) : "")
+      const oi = slot.id === "oi"
+      slot.update(mode, lists[slot.id], find, oi && overview ? oiNote(overview, lists.oi) : "", oi ? "" : knownNote(overview))
     }
   }
 
@@ -368,9 +369,17 @@ export class Movers {
   }
 }
 
+// Of how many an empty list is the truth; empty when of all.
+function knownNote(overview) {
+  const {current = 0, count = 0} = overview?.universe ?? {}
+  return current < count ? `, of ${current} of ${count} known` : ""
+}
+
 // Why the build-up is not the whole picture; empty when it is.
-function oiNote({oi_held, oi_reason, oi_known, oi_universe, universe}) {
+function oiNote({oi_held, oi_reason, oi_known, oi_universe, universe}, rows) {
   if (oi_held === false && oi_reason) return oi_reason
   const count = oi_universe?.count ?? universe.count
-  return oi_known < count ? `OI of ${oi_known} of ${count} futures known yet` : ""
+  // A future whose own packet is still awaited is of no kind yet, whatever is known of the day before.
+  const known = rows.length ? oi_known : Math.min(oi_known, oi_universe?.current ?? oi_known)
+  return known < count ? `OI of ${known} of ${count} futures known yet` : ""
 }

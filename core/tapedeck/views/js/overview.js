@@ -143,6 +143,10 @@ export class Overview {
     const state = pageState(page, overview ? {held: overview.held, date: overview.date} : {})
     if (overview) {
       this.waitsSince = null
+      // Nothing is known of anything yet: neither that it has risen nor that it has not.
+      const {current, count} = overview.universe
+      const waits = state.mode === "live" && overview.held && count > 0 && current === 0
+      if (waits) return {mode: "loading", text: overview.problem || "waiting for prices"}
       const text = [state.text, overview.problem].filter((one, at, all) => one && all.indexOf(one) === at).join(" · ")
       return {mode: state.mode, text}
     }
