@@ -104,12 +104,25 @@ def test_what_the_desk_saw_whole_is_not_fetched(bench):
     assert bench.references.waiting == 0
 
 
-def test_an_instrument_is_fetched_once_until_the_connection_is_another(bench):
+def test_minutes_that_nobody_watched_are_fetched_when_somebody_asks_again(bench):
     bench.day(INFY)
     bench.work()
-    bench.clock.advance(600)  # ten minutes are missing again
+    bench.newest = bench.clock.now() + 600 * SECOND
+    bench.clock.advance(600)
     bench.day(INFY)
-    assert bench.work() == 0
+    assert bench.work() == 1
+    assert bench.lines.missing(INFY) == 0
+
+
+def test_a_line_that_no_fetch_completes_is_fetched_less_and_less_often_until_the_connection_is_another(bench):
+    bench.day(INFY)
+    bench.work()
+    made = 0
+    for _ in range(60):  # an hour without a price or a candle
+        bench.clock.advance(60)
+        bench.day(INFY)
+        made += bench.work()
+    assert made == 7, "after 1, 2, 4, 8, 16, 32 and 48 minutes"
     bench.connection = 2
     bench.newest = bench.clock.now()
     bench.day(INFY)

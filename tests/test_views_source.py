@@ -120,7 +120,9 @@ def test_a_gap_in_the_answer_stays_one_and_is_asked_for_again(play: Any) -> None
 def test_while_the_desk_still_fetches_it_is_asked_again_soon(play: Any) -> None:
     start = [["select", "NSE:INFY"], ["price", 104.0], ["at", minute(3.5)], ["draw", None]]
     soon = [["pass", 2], ["draw", None], ["pass", 1.5], ["draw", None]]
-    played = play(*start, answer(None, None, None, 103.5, waiting=40), *soon, answer(101, 102, 103, 103.5), ["look", None])
+    played = play(
+        *start, answer(None, None, None, 103.5, waiting=40), *soon, answer(101, 102, 103, 103.5), ["look", None]
+    )
     assert played["seen"] == [[101, 102, 103, 104]]
     assert len(played["asked"]) == 2
 

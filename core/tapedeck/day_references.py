@@ -12,9 +12,10 @@ import logging
 import math
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -34,6 +35,9 @@ PACE_S = 0.5
 #: (no login, no network, too many requests) are not about one instrument.
 RETRY_S = 60.0
 PAUSE_S = 5.0
+#: A line that lacks minutes anew is fetched again at the earliest after RETRY_S, and after twice as long each time it
+#: did not help, up to this: what is never confirmed lacks every minute, and its candles may lack them, too.
+MOST_RETRY_S = 960.0
 #: Requests that may wait, of pages and of the desk itself; what comes when as many wait is dropped.
 MOST_WAITING = 1000
 #: Kite may publish a minute some seconds late: a line that lacks the newest one is fetched once more.
@@ -59,13 +63,21 @@ class Job(NamedTuple):
     token: int
 
 
+NONE_MISSING: Mapping[Job, int] = MappingProxyType({})
+
+
 @dataclass(slots=True)
 class _Record:
-    """How the requests for one job went: on which connection, how often, when it may be made again."""
+    """How the requests for one job went: on which connection, how often, when it may be made again.
+
+    Of a line also how many minutes it lacked after the newest one, and the pause after one that does not help.
+    """
 
     connection: int
     tries: int = 0
     again_at: float = -math.inf
+    missing: int = 0
+    pause_s: float = RETRY_S
 
 
 class DayReferences:
@@ -149,20 +161,21 @@ class DayReferences:
             return {"queue": self.waiting, **self._counters, "previous_oi": len(self._oi), "problem": self.problem}
 
     def _want(self, instruments: Iterable[Instrument]) -> None:
-        jobs = [Job(LINE, one.instrument_token) for one in instruments if self._lines.missing(one)]
+        missing = {Job(LINE, one.instrument_token): self._lines.missing(one) for one in instruments}
+        jobs = [job for job, minutes in missing.items() if minutes]
         with self._lock:
             self._open()
             contracts = [one.instrument_token for one in instruments if one.expiry is not None]
             jobs += [Job(OI, token) for token in contracts if token not in self._oi]
-            self._queue(jobs, self._first)
+            self._queue(jobs, self._first, missing)
 
-    def _queue(self, jobs: Iterable[Job], queue: dict[Job, None]) -> None:
+    def _queue(self, jobs: Iterable[Job], queue: dict[Job, None], missing: Mapping[Job, int] = NONE_MISSING) -> None:
         now, connection, empty = self._clock.monotonic(), self._connection(), not (self._first or self._later)
         for job in jobs:
             if job in self._first or (job in self._later and queue is self._later):
                 continue
             record = self._records.get(job)
-            if record is not None and not self._may_try(record, job, now, connection):
+            if record is not None and not self._may_try(record, job, now, connection, missing.get(job, 0)):
                 continue
             if len(queue) >= MOST_WAITING:
                 self._counters["dropped"] += 1
@@ -172,10 +185,11 @@ class DayReferences:
         if empty and (self._first or self._later):
             self._wake.set()
 
-    def _may_try(self, record: _Record, job: Job, now: float, connection: int) -> bool:
+    def _may_try(self, record: _Record, job: Job, now: float, connection: int, missing: int) -> bool:
         if job.kind == LINE and record.connection != connection:
             return True
-        return record.tries < TRIES and now >= record.again_at
+        # What nobody watched for a while lacks those minutes, on the same connection.
+        return now >= record.again_at and (record.tries < TRIES or missing > record.missing)
 
     # -- fetching ------------------------------------------------------------------------------------------------
 
@@ -227,11 +241,13 @@ class DayReferences:
         return PACE_S
 
     def _fetch(self, job: Job, instrument: Instrument, of: tuple[int, int], connection: int) -> None:
+        lacked = self._lines.missing(instrument)
         try:
             whole = self._fetch_line(instrument, of) if job.kind == LINE else self._fetch_oi(instrument, of)
             problem = None
         except TapedeckError as failed:
             whole, problem = False, failed
+        lacks = self._lines.missing(instrument)
         with self._lock:
             if of != self._of:
                 return  # of another source or day by now
@@ -241,6 +257,10 @@ class DayReferences:
             now = self._clock.monotonic()
             record.again_at = now + RETRY_S
             if problem is None:
+                if job.kind == LINE:
+                    record.missing = lacks
+                    record.pause_s = RETRY_S if lacks < lacked else min(2 * record.pause_s, MOST_RETRY_S)
+                    record.again_at = now + record.pause_s
                 record.tries = TRIES if whole else record.tries + 1
                 self._counters["fetched"] += 1
                 self.problem = ""
