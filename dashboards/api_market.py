@@ -101,7 +101,7 @@ class Listed(_OfKeys):
 class InstrumentSearch(Answer):
     """`/api/instruments?q=...&exchange=...&type=...&expiry=...&strike=...&limit=...`: those that match, best first.
 
-    Without `q` everything the filters let through.
+    Without `q` everything the filters let through. `note` says when nothing expires on the day that was asked for.
     """
 
     parameters = frozenset({"q", "exchange", "type", "expiry", "strike", "limit"})
@@ -119,7 +119,8 @@ class InstrumentSearch(Answer):
         self._need_instruments()
         # On a thread: a vague question of 100,000 instruments may take a tenth of a second.
         found = await asyncio.to_thread(self.desk.find_instruments, query, limit=limit, **filters)
-        return 200, {"query": query, "listed": len(self.desk.instruments), "instruments": found}
+        note = await asyncio.to_thread(self.desk.expiry_note, query, **filters)
+        return 200, {"query": query, "listed": len(self.desk.instruments), "note": note, "instruments": found}
 
     def _word(self, name: str, allowed: tuple[str, ...]) -> str | None:
         word = self._text(name) or None

@@ -40,6 +40,7 @@ class Desk(Protocol):
     def simulated(self) -> bool: ...
     @property
     def workspace(self) -> _Workspace: ...
+    def search_examples(self) -> tuple[str, ...]: ...
 
 
 def relay_client(desk: Desk) -> ServedRelayClient:
@@ -58,7 +59,7 @@ def relay_client(desk: Desk) -> ServedRelayClient:
 
 def page_bar(desk: Desk) -> list[Viewable]:
     """Content of the app bar, from left to right."""
-    return [brand(), search_box(), app_bar(TAPE, SEGMENTS, source=desk.source, simulated=desk.simulated)]
+    return [brand(), search_box(desk.search_examples()), app_bar(TAPE, SEGMENTS, source=desk.source, simulated=desk.simulated)]
 
 
 def page_strip(desk: Desk) -> pn.pane.HTML:

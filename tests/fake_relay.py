@@ -84,6 +84,9 @@ class FakeDesk:
     def find(self, key_or_token: str | int) -> Instrument | None:
         return self.by_key.get(str(key_or_token))
 
+    def search_examples(self) -> tuple[str, ...]:
+        return ("nifty 26000 ce", "infy fut", "state bank")
+
     def watchlist(self) -> list[str]:
         return [key for key, instrument in self.by_key.items() if not instrument.is_index]
 

@@ -13,11 +13,12 @@ from playwright.sync_api import Browser, Page, Route
 
 import tapedeck.views
 from tapedeck.views import style
-from tapedeck.views.search_box import EXAMPLES, search_box
+from tapedeck.views.search_box import search_box
 from tests.fake_relay import SNAPSHOT, FakeDesk, FakeRelay, make_instruments
 from tests.page_support import PATIENCE_MS, flow
 from tests.support import wait_until
 
+EXAMPLES = ("nifty 26000 ce", "infy fut", "mcx gold dec", "state bank")
 JS = Path(tapedeck.views.__file__).parent / "js"
 URL = "http://desk.test/"
 DOCUMENT = """<!doctype html><html lang="en"><head><title>Search</title><style>
@@ -81,6 +82,7 @@ class Answers:
 
     def __init__(self) -> None:
         self.found: dict[str, list[dict[str, Any]]] = {}
+        self.notes: dict[str, str] = {}
         self.trouble: tuple[int, dict[str, str]] | None = None
         self.asked: list[dict[str, str]] = []
         self.saved: list[dict[str, Any]] = []
@@ -103,7 +105,8 @@ class Answers:
     def answer(self, route: Route, query: str) -> None:
         if self.trouble:
             return route.fulfill(status=self.trouble[0], json=self.trouble[1])
-        return route.fulfill(json={"query": query, "listed": 9, "instruments": self.found.get(query.lower(), [])})
+        rows, note = self.found.get(query.lower(), []), self.notes.get(query.lower(), "")
+        return route.fulfill(json={"query": query, "listed": 9, "note": note, "instruments": rows})
 
 
 class Field:
@@ -196,7 +199,7 @@ def open_field(browser: Browser, answers: Answers, *, width: int = 1440, scheme:
     page.route(f"{URL}js/*", _module)
     page.goto(URL)
     relay = FakeRelay(FakeDesk(make_instruments(4)))
-    pane = search_box()
+    pane = search_box(EXAMPLES)
     page.evaluate(
         START,
         {

@@ -242,6 +242,38 @@ def test_what_is_typed_finds_what_is_meant(instruments: Instruments, query: str,
     assert keys(instruments.search(query))[: len(first)] == first
 
 
+@pytest.mark.parametrize(
+    ("query", "first", "note"),
+    [
+        ("nifty 24 nov 24500 ce", "NFO:NIFTY26NOV2324500CE", "no expiry on 24 Nov; nearest 23 Nov"),
+        ("nifty 24500 ce 3 dec", "NFO:NIFTY26DEC0124500CE", "no expiry on 3 Dec; nearest 1 Dec"),
+        ("nifty 24500 ce 25dec", "NFO:NIFTY26DEC2924500CE", "no expiry on 25 Dec; nearest 29 Dec"),
+        ("nifty 24500 ce 29 dec", "NFO:NIFTY26DEC2924500CE", ""),
+        ("nifty 24500 ce dec", "NFO:NIFTY26DEC0124500CE", ""),
+        ("infy", "NSE:INFY", ""),
+    ],
+)
+def test_a_day_on_which_nothing_expires_is_told_with_the_nearest_one(
+    instruments: Instruments, query: str, first: str, note: str
+):
+    assert keys(instruments.search(query))[0] == first
+    assert instruments.expiry_note(query) == note
+
+
+def test_a_day_in_a_query_that_finds_nothing_needs_no_words(instruments: Instruments):
+    for query in ("", "zqxwvk 12 nov", "nifty 12 mar", "12 nov"):
+        assert instruments.expiry_note(query) == ""
+
+
+def test_every_example_of_the_search_finds_something(instruments: Instruments):
+    examples = instruments.search_examples(NOVEMBER)
+    assert examples == ("nifty 24500 ce", "infy fut", "mcx gold dec")
+    assert all(instruments.search(text) for text in examples)
+    without = Instruments(one for one in instruments if one.exchange != "MCX")
+    assert "mcx gold dec" not in without.search_examples(NOVEMBER)
+    assert Instruments().search_examples(NOVEMBER) == ()
+
+
 def test_a_narrow_query_finds_nothing_else(instruments: Instruments):
     assert all(i.strike == 24500 and i.instrument_type == "CE" for i in instruments.search("nifty 24500 ce", limit=99))
     assert {i.exchange for i in instruments.search("infy", exchange="bse")} == {"BSE"}

@@ -164,6 +164,20 @@ def test_nothing_found_says_what_to_try_and_which_filter_is_in_the_way(field: Fi
     field.shows(INFY)
 
 
+def test_a_day_on_which_nothing_expires_is_told_above_what_is_found_instead(field: Field, answers: Answers) -> None:
+    answers.notes["nifty 24500 3 dec"] = "no expiry on 3 Dec; nearest 1 Dec"
+    field.find("nifty 24500 3 dec", CALL)
+    remark = field.page.locator("[data-search-remark]")
+    assert remark.text_content() == "no expiry on 3 Dec; nearest 1 Dec"
+    field.says("1 result: no expiry on 3 Dec; nearest 1 Dec")
+    field.find("nifty", NIFTY)
+    assert not remark.is_visible()
+    field.type("zzz")
+    field.says("Nothing is called like that")
+    field.find("nifty", NIFTY)
+    assert field.note.text_content() == "", "no old sentence lies behind the results"
+
+
 def test_filters_go_with_the_question_and_are_chosen_by_keys_too(field: Field, answers: Answers) -> None:
     field.find("nifty", NIFTY, CALL)
     field.page.get_by_role("radio", name="Puts").click()

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tapedeck.views.search_box import EXAMPLES
 from tests.page_support import flow
-from tests.search_support import CALL, INFY, MANY, TCS, Answers, Field, open_field, option
+from tests.search_support import CALL, EXAMPLES, INFY, MANY, TCS, Answers, Field, open_field, option
 
 pytestmark = pytest.mark.browser
 pytest_plugins = ["tests.page_fixtures"]

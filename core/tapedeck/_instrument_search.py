@@ -45,6 +45,8 @@ _EXACT, _WHOLE_WORDS, _PREFIX, _NAME, _INSIDE, _FUZZY = 0.0, 1.0, 2.0, 3.0, 4.0,
 #: Below this likeness (0 to 1) two words are different words.
 _ALIKE = 0.7
 _SIMILAR_WORDS = 8
+#: Contracts of one month that are looked through for the expiry nearest to a day.
+_WHOLE_MONTH = 2000
 #: Nobody types more; comparing spellings costs the product of the lengths.
 _LONGEST = 60
 
@@ -192,9 +194,29 @@ class SearchIndex:
         straight = turned == query
         attempts = {query: straight, whole_month: straight, turned: True, plain: True}
         for attempt, forgiving in attempts.items():
-            if found := self._ranked(attempt, limit, forgiving):
+            if attempt is whole_month and whole_month != query:
+                found = self._nearest_expiry_first(self._ranked(attempt, _WHOLE_MONTH, forgiving), query)[:limit]
+            else:
+                found = self._ranked(attempt, limit, forgiving)
+            if found:
                 return found
         return []
+
+    @staticmethod
+    def _nearest_expiry_first(rows: list[Instrument], query: Query) -> list[Instrument]:
+        day = query.expiry[0] or 0
+        return sorted(rows, key=lambda row: abs(row.expiry.day - day) if row.expiry else 0)
+
+    def expiry_note(self, text: str, filters: Filters = ANY) -> str:
+        """That nothing expires on the day that was typed, and what is found instead; empty when something does."""
+        text = text.strip()[:_LONGEST]
+        day, month, _ = self._parse(text, filters).expiry if text else (None, None, None)
+        found = self.search(text, limit=1, filters=filters) if day and month else []
+        expiry = found[0].expiry if found else None
+        if not day or not month or expiry is None or (expiry.day, expiry.month) == (day, month):
+            return ""
+        nearest = f"{expiry.day} {_MONTH_NAMES[expiry.month - 1].title()}"
+        return f"no expiry on {day} {_MONTH_NAMES[month - 1].title()}; nearest {nearest}"
 
     def _parse(self, text: str, filters: Filters) -> Query:
         query = parse_query(text, self._exchanges)._replace(filters=filters)

@@ -216,6 +216,14 @@ class Desk:
         names += ("strike", "tick_size", "lot_size")
         return [{"key": one.key} | {name: getattr(one, name) for name in names} for one in found]
 
+    def expiry_note(self, query: str, **filters: Any) -> str:
+        """What of a query's expiry day could not be kept, in words; empty when all was."""
+        return self.instruments.expiry_note(query, **filters)
+
+    def search_examples(self) -> tuple[str, ...]:
+        """Questions to try in the search, each with an answer among today's instruments."""
+        return self.instruments.search_examples(ist_date(self.clock.now()))
+
     # -- numbers -------------------------------------------------------------------------------------------------
 
     def ask(self, keys: Iterable[str]) -> None:

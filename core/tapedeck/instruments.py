@@ -147,6 +147,37 @@ class Instruments:
         filters = Filters(exchange.upper() if exchange else None, kind, expiry, strike)
         return self._index.search(query, limit=limit, filters=filters)
 
+    def expiry_note(
+        self,
+        query: str,
+        *,
+        exchange: str | None = None,
+        kind: str | None = None,
+        expiry: date | None = None,
+        strike: float | None = None,
+    ) -> str:
+        """What `search` could not keep of a query's day: `"no expiry on 12 Nov; nearest 23 Nov"`, else empty.
+
+        Contracts of that month are found all the same, the expiry nearest to the day first.
+        """
+        filters = Filters(exchange.upper() if exchange else None, kind, expiry, strike)
+        return self._index.expiry_note(query, filters)
+
+    def search_examples(self, day: date) -> tuple[str, ...]:
+        """Questions that show how words narrow a search, each with an answer in this list; none in an empty one."""
+        examples = []
+        nifty = [i for i in self._contracts.get(("NFO", "NIFTY"), ()) if i.instrument_type == "CE"]
+        first = min((i.expiry for i in nifty if i.expiry and i.expiry >= day), default=None)
+        if strikes := sorted(i.strike for i in nifty if i.expiry == first):
+            examples.append(f"nifty {strikes[len(strikes) // 2]:g} ce")
+        if self.near_future("INFY", day):
+            examples.append("infy fut")
+        if gold := self.near_future("GOLD", day, "MCX"):
+            examples.append(f"mcx gold {gold.expiry:%b}".lower())
+        if "NSE:SBIN" in self:
+            examples.append("state bank")
+        return tuple(examples)
+
     def names(self, exchange: str | None = None) -> list[str]:
         """Underlyings that have derivatives, sorted; of every exchange unless one is named."""
         return sorted({name for where, name in self._contracts if exchange in (None, where)})

@@ -1,6 +1,6 @@
 // Finding instruments by what is typed: debounced questions to the desk, of which the newest answer wins.
 //
-// State: the question wanted now (`path`, "" when nothing is typed) and its outcome (`phase`, `rows`, `reason`),
+// State: the question wanted now (`path`, "" when nothing is typed) and its outcome (`phase`, `rows`, `note`, `reason`),
 // the questions on their way, the answers of the last half minute, how many answers came too late (`dropped`).
 // Phases: idle, asking, found, failed (the desk's reason), waiting (the desk is not ready: asked again).
 
@@ -24,6 +24,8 @@ export class Finder {
     this.timer = null
     this.phase = "idle"
     this.rows = []
+    // What the desk could not keep of the question, such as a day on which nothing expires.
+    this.note = ""
     this.reason = ""
   }
 
@@ -33,10 +35,10 @@ export class Finder {
     if (path && path === this.path && this.phase !== "failed") return
     this.path = path
     this.later(null)
-    const kept = path ? this.kept(path) : []
+    const kept = path ? this.kept(path) : {rows: []}
     if (kept) return this.conclude(path ? "found" : "idle", kept)
     // What was found before stays in sight until there is something else.
-    this.conclude("asking", this.rows)
+    this.conclude("asking", this)
     this.later(ASK_AFTER_MS)
   }
 
@@ -64,31 +66,32 @@ export class Finder {
   async outcomeOf(path) {
     const {answers} = this
     try {
-      const rows = (await this.ask(path)).instruments ?? []
+      const {instruments: rows = [], note = ""} = await this.ask(path)
       // Not when everything was forgotten meanwhile.
-      if (answers === this.answers) this.keep(path, rows)
-      return ["found", rows]
+      if (answers === this.answers) this.keep(path, {rows, note})
+      return ["found", {rows, note}]
     } catch (error) {
-      if (error.status === 503) return ["waiting", [], error.message]
-      return ["failed", [], error.status ? error.message : unreachable(error)]
+      if (error.status === 503) return ["waiting", {rows: []}, error.message]
+      return ["failed", {rows: []}, error.status ? error.message : unreachable(error)]
     }
   }
 
-  conclude(phase, rows, reason = "") {
+  conclude(phase, {rows, note = ""}, reason = "") {
     this.phase = phase
     this.rows = rows
+    this.note = note
     this.reason = reason
     this.changed()
   }
 
   kept(path) {
     const answer = this.answers.get(path)
-    return answer && this.now() - answer.at < ANSWER_KEPT_MS ? answer.rows : null
+    return answer && this.now() - answer.at < ANSWER_KEPT_MS ? answer : null
   }
 
-  keep(path, rows) {
+  keep(path, found) {
     this.answers.delete(path)
-    this.answers.set(path, {rows, at: this.now()})
+    this.answers.set(path, {...found, at: this.now()})
     while (this.answers.size > MOST_ANSWERS) this.answers.delete(this.answers.keys().next().value)
   }
 
@@ -98,6 +101,7 @@ export class Finder {
     this.later(null)
     this.phase = "idle"
     this.rows = []
+    this.note = ""
   }
 
   // Another day or another source: its instruments are others.

@@ -37,7 +37,7 @@ export class Search {
     if (!box || box === this.box) return
     this.detach()
     this.box = box
-    for (const name of ["input", "popup", "list", "note", "count", "said"]) this[name] = box.querySelector(`[data-search-${name}]`)
+    for (const name of ["input", "popup", "list", "note", "remark", "count", "said"]) this[name] = box.querySelector(`[data-search-${name}]`)
     this.off = new AbortController()
     const {signal} = this.off
     const on = (target, name, handler) => target.addEventListener(name, handler, {signal})
@@ -156,6 +156,7 @@ export class Search {
     }
     this.box.dataset.phase = phase
     notes[phase]()
+    setText(this.remark, this.finder.note)
     this.tellCount()
     if (phase === "found" && this.pending && this.options.length) this.act(this.options[0], this.pending.add)
     if (phase !== "asking") this.pending = null
@@ -174,19 +175,22 @@ export class Search {
     const now = this.page.market.marketNow(this.page.now())
     const picks = readPicks(now).map((row) => ({row, item: hitElement(row, [])}))
     const tries = this.examples.map((text) => ({text, item: exampleElement(text)}))
-    const groups = [groupElement("Try", tries.map(({item}) => item))]
+    const groups = tries.length ? [groupElement("Try", tries.map(({item}) => item))] : []
     if (picks.length) groups.unshift(groupElement("Recent", picks.map(({item}) => item)))
     this.put([...picks, ...tries], groups)
   }
 
   listNothing() {
     const chips = [...this.box.querySelectorAll("[aria-checked=true]")].filter((chip) => chip.dataset.value)
-    if (!chips.length) return this.say("Nothing is called like that; try a name, a symbol, or “nifty 24500 ce”.")
+    const [example] = this.examples
+    const words = `Nothing is called like that; try a name${example ? `, a symbol, or “${example}”` : " or a symbol"}.`
+    if (!chips.length) return this.say(words)
     const among = chips.map((chip) => chip.textContent).join(", ")
     this.say(`Nothing among ${among} is called like that.`, "Search everything", () => this.setFilters({type: "", exchange: ""}))
   }
 
   put(options, elements) {
+    this.note.firstElementChild.textContent = ""
     this.options = options
     this.active = -1
     this.answersShown = false
@@ -233,7 +237,8 @@ export class Search {
     const all = rows.length < MOST_FOUND ? `${rows.length} result${rows.length === 1 ? "" : "s"}` : `the first ${MOST_FOUND} results`
     const text = {found: rows.length ? all : "no result", asking: "searching…", failed: "not searched", waiting: "not ready", idle: ""}[phase]
     setText(this.count, text)
-    if (phase !== "asking") setText(this.said, this.note.hidden ? text : this.note.firstElementChild.textContent)
+    const remark = this.finder.note ? `${text}: ${this.finder.note}` : text
+    if (phase !== "asking") setText(this.said, this.note.hidden ? remark : this.note.firstElementChild.textContent)
   }
 
   // -- the active option --------------------------------------------------------------------------------------
