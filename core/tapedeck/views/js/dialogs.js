@@ -28,6 +28,7 @@ function openDialog(page, title, body, buttons) {
     button.addEventListener("click", () => { if (action?.() !== false) dialog.close() })
     foot.append(button)
   }
+  body.classList.add("body")
   dialog.append(element("h2", {textContent: title}), body, foot)
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close() })
   dialog.addEventListener("close", () => dialog.remove())
@@ -69,21 +70,32 @@ export function pasteDialog(page, done, {text = "", from = "", problem = () => "
   const body = element("div", {}, element("p", {textContent: hint}), area, report)
   const look = () => {
     const {keys, unread} = parseSymbols(area.value)
+    check.className = "main"
     // Before they are looked up: that takes a moment for a long list.
     report.textContent = keys.length ? problem(keys) : "there is no symbol in this text"
-    if (!report.textContent) resolveAll(page, keys, unread, report, (good) => { dialog.close(); done(good) })
+    if (!report.textContent) resolveAll(page, keys, unread, report, {
+      done: (good) => { dialog.close(); done(good) },
+      // What was found waits to be added: the one button that is meant now.
+      found: () => { check.className = "" },
+    })
     return false
   }
   const dialog = openDialog(page, from ? `Import ${from}` : "Add symbols", body, [["Cancel"], ["Check and add", look, "main"]])
+  const check = dialog.querySelector(".foot .main")
+  area.addEventListener("input", () => {
+    // What was found is of another text.
+    report.replaceChildren()
+    check.className = "main"
+  })
   area.focus()
 }
 
-async function resolveAll(page, keys, unread, report, done) {
+async function resolveAll(page, keys, unread, report, then) {
   const bar = element("progress", {max: keys.length, value: 0})
   report.replaceChildren(bar, element("span", {textContent: `looking up ${keys.length}`}))
   const found = new Map(keys.filter((key) => page.market.byKey.has(key)).map((key) => [key, {key}]))
   const each = async (queue, work) => {
-    while (queue.length && report.isConnected) {
+    while (queue.length && bar.isConnected) {
       await work(queue.shift())
       bar.value = found.size
     }
@@ -98,23 +110,28 @@ async function resolveAll(page, keys, unread, report, done) {
     })
     await inTurns(keys.filter((key) => !found.has(key)), async (key) => found.set(key, {near: await nearest(page, key)}))
   } catch (error) {
-    report.textContent = `not looked up: ${error.message}`
+    if (bar.isConnected) report.textContent = `not looked up: ${error.message}`
     return
   }
-  if (report.isConnected) conclude(keys, found, unread, report, done)
+  // The bar has gone with the dialog, or with the text it was about.
+  if (bar.isConnected) conclude(keys, found, unread, report, then)
 }
 
-// The key that comes nearest to one that is not listed, if any does.
+// The key that comes nearest to one that is not listed, if any does: at its exchange, else at any, since a word without
+// an exchange may well be a contract's.
 async function nearest(page, key) {
-  const [exchange, symbol] = [key.slice(0, key.indexOf(":")), key.slice(key.indexOf(":") + 1)]
-  const said = await page.ask(`api/instruments?${new URLSearchParams({q: symbol, exchange, limit: "1"})}`)
-  return said.instruments?.[0]?.key
+  const [exchange, q] = [key.slice(0, key.indexOf(":")), key.slice(key.indexOf(":") + 1)]
+  for (const where of [{exchange}, {}]) {
+    const said = await page.ask(`api/instruments?${new URLSearchParams({q, ...where, limit: "1"})}`)
+    if (said.instruments?.length) return said.instruments[0].key
+  }
+  return undefined
 }
 
-function conclude(keys, found, unread, report, done) {
+function conclude(keys, found, unread, report, then) {
   const good = keys.filter((key) => found.get(key).key)
   const bad = keys.filter((key) => !found.get(key).key)
-  if (!bad.length && !unread.length) return done(good)
+  if (!bad.length && !unread.length) return then.done(good)
   const boxes = bad.map((key) => {
     const {near} = found.get(key)
     const box = element("input", {type: "checkbox", disabled: !near, value: near ?? ""})
@@ -124,11 +141,12 @@ function conclude(keys, found, unread, report, done) {
   const words = unread.map((word) => element("p", {textContent: `“${word.slice(0, SAID)}${word.length > SAID ? "…" : ""}” is no symbol: left out`}))
   const take = () => {
     const chosen = boxes.map((label) => label.firstChild).filter((box) => box.checked).map((box) => box.value)
-    done([...good, ...chosen])
+    then.done([...good, ...chosen])
   }
   const button = element("button", {type: "button", textContent: "Add these", className: "main"})
   button.addEventListener("click", take)
   report.replaceChildren(element("p", {textContent: `${good.length} found, ${bad.length + unread.length} not:`}), ...boxes, ...words, button)
+  then.found()
   button.focus()
 }
 

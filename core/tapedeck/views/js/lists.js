@@ -1,12 +1,12 @@
 // The named watchlists: tabs, and everything that changes a list. Lists belong to the workspace, so every tab of
 // every page shows the same; nothing here asks Python.
 //
-// State: the signature of what is drawn. Dialogs are made once, in the page's top layer.
+// State: the signature of what is drawn, and whether anything was. Dialogs are made once, in the page's top layer.
 
 import {setData, setText, toggles} from "./tiles.js"
 import {chooseColumns, nameDialog, pasteDialog} from "./dialogs.js"
 import {plainCell} from "./selection.js"
-import {parseSymbols} from "./symbols.js"
+import {isText, parseSymbols} from "./symbols.js"
 
 const MOST_KEYS = 1000
 const MOST_KEYS_IN_ALL = 3000
@@ -19,6 +19,7 @@ export class Lists {
     this.page = page
     this.root = view.shadow_el
     this.signature = ""
+    this.drawn = false
     this.names = new Map(spec.columns.map((one) => [one.field, one.title]))
     this.columns = spec.columns
     this.wire()
@@ -81,6 +82,14 @@ export class Lists {
 
   show(name) {
     this.page.ui.set({list: name === this.page.workspace.lists[0]?.name ? "" : name})
+  }
+
+  // An address may name a list that is gone: said once, then the address is of the list that is shown.
+  checkAddress() {
+    const name = this.page.ui.get("list")
+    if (!name || this.page.list.name.toLowerCase() === name.toLowerCase()) return
+    this.page.shell?.say(`no list named ${name}`)
+    this.page.ui.set({list: ""})
   }
 
   // The next list, or the one before; round at the ends.
@@ -252,7 +261,9 @@ export class Lists {
     input.value = ""
     if (!file) return
     if (file.size > 1 << 20) return this.page.shell?.say(`${file.name} is larger than 1 MB: not a list of symbols`)
-    const {keys, unread} = parseSymbols(await file.text())
+    const text = await file.text()
+    if (!isText(text)) return this.page.shell?.say(`${file.name} is not a text file: save it as CSV in UTF-8`)
+    const {keys, unread} = parseSymbols(text)
     this.paste({text: [...keys, ...unread].join("\n"), from: file.name})
   }
 
@@ -270,6 +281,8 @@ export class Lists {
   // -- drawing ----------------------------------------------------------------------------------------------------
 
   draw(page) {
+    if (!this.drawn) queueMicrotask(() => this.checkAddress())
+    this.drawn = true
     this.drawTabs(page)
     const sort = page.ui.get("sort")
     const chip = this.root.querySelector("[data-clear-sort]")

@@ -3,6 +3,9 @@
 const HEADINGS = new Set(["instrument", "symbol", "tradingsymbol", "key", "ticker", "scrip"])
 const EXCHANGES = new Set(["NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX", "NCO"])
 
+// Whether a file's text is one: bytes of a picture or an archive have control characters.
+export const isText = (text) => !/[\x00-\x08\x0e-\x1f]/.test(text)
+
 // Keys EXCHANGE:TRADINGSYMBOL of a text, each once, in order, and the words that cannot be one. One per line or cell;
 // without an exchange NSE is meant. Of a table with a heading only the column of instruments counts (and its column
 // `exchange`).
@@ -33,7 +36,7 @@ function cells(line) {
 
 export function toKey(word) {
   const text = word.trim().replace(/^['*•-]+\s*/, "").replace(/\s+/g, " ").toUpperCase()
-  if (!text || text.length > 64) return ""
+  if (!/^[\x20-\x7e]{1,64}$/.test(text)) return ""
   const [lead, ...rest] = text.split(":")
   if (rest.length) return EXCHANGES.has(lead.trim()) && rest.join(":").trim() ? `${lead.trim()}:${rest.join(":").trim()}` : ""
   return `NSE:${text.replace(/\.NS$/, "")}`
