@@ -227,7 +227,8 @@ export class Detail {
 
 function dayWord(source, key) {
   if (!source || source.key !== key || !source.answers) return ""
-  return source.day ? "no prices of today yet" : "no session today"
+  if (!source.day) return "no session today"
+  return source.fetching ? "the day's prices are being fetched" : "no prices of today yet"
 }
 
 const DIRECTED = new Set(["change", "percent", "gap"])

@@ -15,8 +15,8 @@
 // is NaN, a gap in the line; the desk is asked for it again, for it may have heard or fetched what this page has not.
 // Another instrument, another source or a desk that started anew empties the columns at once.
 //
-// State: the key, the desk's answer (`day`), `at` (index of the newest step), `version` (grows with every change),
-// when to ask next (`askFrom`), the question on its way.
+// State: the key, the desk's answer (`day`) and whether it still fetches (`fetching`), `at` (index of the newest step),
+// `version` (grows with every change), when to ask next (`askFrom`), the question on its way.
 
 import {numbers} from "./market.js"
 
@@ -73,6 +73,7 @@ export class Source {
     this.day = null
     this.at = -1
     this.answers = 0
+    this.fetching = false
     this.asking = null
     this.askFrom = this.page.now() + wait
     this.empty = true
@@ -120,16 +121,20 @@ export class Source {
     this.askFrom = Math.min(this.askFrom, (this.answeredAt ?? 0) + wait)
   }
 
-  // When to ask again for what an answer lacks; `fetching`: the desk still fetches, of this or of others.
-  pause(fetching) {
-    if (fetching && this.answers <= SOON_TIMES) return SOON_MS
+  // When to ask again for what an answer lacks; `fetching`: the desk still fetches, of this or of others. Before the
+  // first known price lies the pre-open session, too, of which there is nothing to have.
+  pause(prices, fetching) {
+    const known = prices.map(Number.isFinite)
+    const gap = known.slice(known.indexOf(true), -1).includes(false) || known.filter(Boolean).length < known.length / 2
+    if (fetching && gap && this.answers <= SOON_TIMES) return SOON_MS
     return this.answers <= AGAIN_TIMES ? AGAIN_MS : SELDOM_MS
   }
 
   take(day, step, fetching) {
     this.answeredAt = this.page.now()
     this.answers += 1
-    this.askFrom = this.answeredAt + this.pause(fetching)
+    this.fetching = fetching
+    this.askFrom = this.answeredAt + this.pause((day?.prices ?? []).map((value) => value ?? NaN), fetching)
     if (!(day?.start_ms > 0)) return
     this.day = {...day, step_ms: step * 1000}
     const upTo = this.index() + 1
