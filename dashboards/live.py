@@ -59,7 +59,8 @@ def relay_client(desk: Desk) -> ServedRelayClient:
 
 def page_bar(desk: Desk) -> list[Viewable]:
     """Content of the app bar, from left to right."""
-    return [brand(), search_box(desk.search_examples()), app_bar(TAPE, SEGMENTS, source=desk.source, simulated=desk.simulated)]
+    search = search_box(desk.search_examples())
+    return [brand(), search, app_bar(TAPE, SEGMENTS, source=desk.source, simulated=desk.simulated)]
 
 
 def page_strip(desk: Desk) -> pn.pane.HTML:

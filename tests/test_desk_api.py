@@ -180,6 +180,13 @@ def test_search_narrows_by_exchange_type_expiry_and_strike(desk, query, keys):
     assert [one["key"] for one in answer.json()["instruments"]] == keys
 
 
+def test_a_day_on_which_nothing_expires_is_told_beside_what_is_found(desk):
+    said = desk.json("/api/instruments?q=banknifty+59000+12nov+pe")
+    assert said["note"] == "no expiry on 12 Nov; nearest 23 Nov"
+    assert said["instruments"]
+    assert desk.json("/api/instruments?q=banknifty+59000+23nov+pe")["note"] == ""
+
+
 def test_market_status_knows_every_segment_and_its_next_transition(desk):
     body = desk.json("/api/system/market-status")
     assert set(body["segments"]) == set(sessions.SEGMENTS)
