@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tapedeck.clock import ManualClock, ist_ns
-from tapedeck.errors import NetworkFailed
+from tapedeck.errors import ConfigError, NetworkFailed
 from tapedeck.listing import Listing
 from tapedeck.settings import Settings
 from tapedeck.upstream import KiteExchange
@@ -133,3 +133,13 @@ def test_only_the_newest_files_are_kept_and_a_disk_that_refuses_costs_nothing_el
     (tmp_path / "instruments").rmdir()
     (tmp_path / "instruments").write_text("in the way")
     assert kite(dump("INFY")).fetch_instruments(MONDAY) == (dump("INFY"), MONDAY)
+
+
+def test_where_kite_may_not_be_contacted_nothing_is_asked(kite):
+    asked = []
+    exchange = kite(dump("INFY"), kite_problem="TAPEDECK_KITE_REST was 'htps://x'; allowed: https://host[:port]")
+    exchange._rest.fetch_instruments = lambda: asked.append(1)  # type: ignore[method-assign]
+    with pytest.raises(ConfigError, match="TAPEDECK_KITE_REST"):
+        exchange.fetch_instruments(date(2026, 11, 23))
+    assert exchange.account.status.state == "UNCONFIGURED" or exchange.credentials() is None
+    assert not asked
