@@ -38,7 +38,8 @@ def environment(monkeypatch, tmp_path, kite):
         monkeypatch.delenv(name)
     settings = {
         "ZERODHA_API_KEY": "kitekey", "ZERODHA_API_SECRET": SECRET, "TAPEDECK_DATA": str(tmp_path / "data"),
-        "TAPEDECK_KITE_REST": kite.root,
+        "TAPEDECK_KITE_REST": kite.root, "TAPEDECK_KITE_WS": kite.root.replace("http", "ws"),
+        "TAPEDECK_KITE_LOGIN": f"{kite.root}/connect/login",
     }  # fmt: skip
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
@@ -64,7 +65,7 @@ def test_the_address_is_shown_and_what_the_browser_was_sent_to_is_taken(environm
     assert main(["login"]) == 0
     assert kite.requests[0].form["request_token"] == [REQUEST_TOKEN]
     out = capfd.readouterr().out
-    assert "https://kite.zerodha.com/connect/login?v=3&api_key=kitekey\n" in out
+    assert f"  {kite.root}/connect/login?v=3&api_key=kitekey\n" in out
     assert REQUEST_TOKEN not in out
 
 
@@ -95,10 +96,24 @@ def test_a_missing_key_or_secret_is_said_before_anybody_logs_in(environment, kit
     assert kite.requests == []
 
 
-def test_a_wrong_setting_ends_with_2(environment, capfd):
-    environment.setenv("TAPEDECK_KITE_REST", "nowhere")
+def test_a_wrong_setting_sends_the_token_nowhere(environment, kite, capfd):
+    for name in ("TAPEDECK_KITE_REST", "TAPEDECK_KITE_WS", "TAPEDECK_KITE_LOGIN"):
+        with environment.context() as only:
+            only.setenv(name, "nowhere")
+            assert main(["login", "--request-token", REQUEST_TOKEN]) == 2
+        assert name in capfd.readouterr().err
+    environment.setenv("ZERODHA_API_KEY", "your_api_key")
     assert main(["login", "--request-token", REQUEST_TOKEN]) == 2
-    assert "TAPEDECK_KITE_REST" in capfd.readouterr().err
+    assert "ZERODHA_API_KEY" in capfd.readouterr().err
+    assert kite.requests == []
+
+
+def test_settings_in_the_files_of_the_folder_are_read(environment, kite, tmp_path):
+    environment.chdir(tmp_path)
+    environment.delenv("ZERODHA_API_SECRET")
+    (tmp_path / ".env").write_text(f"ZERODHA_API_SECRET={SECRET}\n")
+    assert main(["login", "--request-token", REQUEST_TOKEN]) == 0
+    assert len(kite.requests) == 1
 
 
 def test_a_refusal_of_kite_ends_with_1_and_saves_nothing(environment, kite, tmp_path, capfd):
@@ -121,7 +136,8 @@ def test_a_person_at_a_terminal_with_the_simulated_exchange(tmp_path):
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("TAPEDECK_", "ZERODHA_"))}
         own = {
             "ZERODHA_API_KEY": "simkey", "ZERODHA_API_SECRET": "simsecret", "TAPEDECK_DATA": str(tmp_path),
-            "TAPEDECK_KITE_REST": sim.address, "TAPEDECK_KITE_LOGIN": f"{sim.address}/connect/login",
+            "TAPEDECK_KITE_REST": sim.address, "TAPEDECK_KITE_WS": sim.address.replace("http", "ws", 1),
+            "TAPEDECK_KITE_LOGIN": f"{sim.address}/connect/login",
             "PYTHONUNBUFFERED": "1",
         }  # fmt: skip
         process = subprocess.Popen(

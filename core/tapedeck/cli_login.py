@@ -5,12 +5,21 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tapedeck.auth import next_expiry
 from tapedeck.clock import SystemClock, to_ist
 from tapedeck.errors import ConfigError, InputRefused
-from tapedeck.kite.login import Credentials, TokenFile, exchange, login_url, parse_request_token
 from tapedeck.settings import Settings, load
+
+if TYPE_CHECKING:
+    from tapedeck.kite.login import Credentials, TokenFile
+
+#: A wrong one of these would have the login done somewhere else, or its token saved there.
+NEEDED = (
+    "ZERODHA_API_KEY", "ZERODHA_API_SECRET", "TAPEDECK_KITE_REST", "TAPEDECK_KITE_LOGIN", "TAPEDECK_DATA"
+)  # fmt: skip
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -24,9 +33,11 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit status 0 when the token was saved, 1 when Kite or the network refused, 2 when a setting is wrong."""
+    from tapedeck.kite.login import TokenFile, exchange, parse_request_token  # `tapedeck --help` does without
+
     try:
-        settings = load(os.environ)
-        _need_key(settings)
+        settings = load(os.environ, folder=Path.cwd())
+        _need_settings(settings)
     except ConfigError as wrong:
         print(f"tapedeck login: {wrong}", file=sys.stderr)
         return 2
@@ -43,20 +54,23 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _need_key(settings: Settings) -> None:
-    missing = [
-        name
-        for name, value in (("ZERODHA_API_KEY", settings.api_key), ("ZERODHA_API_SECRET", settings.api_secret))
-        if not value
-    ]
+def _need_settings(settings: Settings) -> None:
+    given = {"ZERODHA_API_KEY": settings.api_key, "ZERODHA_API_SECRET": settings.api_secret}
+    told = {problem.name: problem for problem in settings.problems if problem.level == "error"}
+    missing = [name for name, value in given.items() if not value]
     if missing:
         raise ConfigError(
             f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} empty; take them from your app at "
             "https://developers.kite.trade and set them"
         )
+    wrong = [str(told[name]) for name in NEEDED if name in told] or [settings.kite_problem]
+    if wrong != [""]:
+        raise ConfigError("\n".join(wrong))
 
 
 def _ask(settings: Settings) -> str:
+    from tapedeck.kite.login import login_url
+
     print("Open this address and log in:\n")
     print(f"  {login_url(settings.api_key, root=settings.kite_login)}\n")
     print("Kite then sends the browser to an address with request_token=... in it; it works once, for a few minutes.")
