@@ -76,6 +76,7 @@ ROUTES: tuple[tuple[str, type[Answer]], ...] = (
     ("/healthz", Health),
     ("/readyz", Ready),
     ("/api/access/me", WhoAmI),
+    ("/api/auth/validate", api_auth.Validate),
     ("/api/system/market-status", MarketStatus),
     ("/api/system/health", SystemHealth),
     ("/api/system/report", SystemReport),

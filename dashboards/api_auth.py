@@ -123,10 +123,9 @@ class Logout(Answer):
 
 
 def routes(desk: Desk, journeys: Journeys) -> list[tuple[str, Any, dict[str, Any]]]:
-    """The Tornado patterns of the login to Kite."""
+    """The Tornado patterns of the login to Kite, but for the question how it stands."""
     both = {"desk": desk, "journeys": journeys}
     return [
-        ("/api/auth/validate", Validate, {"desk": desk}),
         ("/api/auth/login", Login, both),
         ("/api/auth/callback", Callback, both),
         ("/api/auth/logout", Logout, {"desk": desk}),

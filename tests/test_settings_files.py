@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tapedeck.settings import Problem, Settings, load
@@ -166,6 +166,7 @@ def test_a_near_miss_of_a_name_that_is_given_belongs_to_another_program():
 
 
 @given(st.text(st.sampled_from("AB_='\"# \\$\n\rx1é"), max_size=60))
+@example("=\r\n1=")
 def test_an_env_file_means_to_us_what_it_means_to_its_library(text):
     layer, problems = parse_env(text)
     theirs = dotenv_values(stream=io.StringIO(text), interpolate=False)

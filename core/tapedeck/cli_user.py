@@ -37,7 +37,7 @@ def declare_user(parser: argparse.ArgumentParser) -> None:
 
 def run_user(args: argparse.Namespace) -> int:
     """Do what `tapedeck user` was asked; exit status."""
-    folder = load(os.environ).data
+    folder = load(os.environ, folder=Path.cwd()).data
     users = Users(folder)
     if args.action == "list":
         for name in users.names():
@@ -76,7 +76,7 @@ def declare_token(parser: argparse.ArgumentParser) -> None:
 
 def run_token(args: argparse.Namespace) -> int:
     """Do what `tapedeck token` was asked; exit status."""
-    bearers = _bearers(load(os.environ))
+    bearers = _bearers(load(os.environ, folder=Path.cwd()))
     if args.action == "create":
         print(bearers.issue(args.name, role=args.role, days=args.days))
     elif args.action == "revoke":

@@ -79,11 +79,13 @@ def parse_env(text: str) -> tuple[Layer, list[Problem]]:
     """
     values: dict[str, str] = {}
     lines: dict[str, int] = {}
-    problems = []
+    problems, at = [], 0
     for binding in parse_stream(io.StringIO(text)):
-        # Blank lines and line ends before a statement belong to it.
-        lead = binding.original.string[: len(binding.original.string) - len(binding.original.string.lstrip())]
-        line = binding.original.line + len(re.findall(r"\r\n|\n|\r", lead))
+        # Blank lines and line ends before a statement belong to it. The library's own numbers lose count after an error.
+        statement = binding.original.string
+        lead = len(statement) - len(statement.lstrip())
+        line = 1 + len(re.findall(r"\r\n|\n|\r", text[: at + lead]))
+        at += len(statement)
         if binding.error or (binding.key is not None and binding.value is None):
             # The line itself is not repeated: it may be a secret.
             problems.append(

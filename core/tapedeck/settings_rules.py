@@ -47,6 +47,7 @@ def judge(settings: Settings) -> list[Problem]:
         *_addresses(settings),
         *_redirect(settings),
         *_mixed_roots(settings),
+        *_mixed_login(settings),
         *_open_roots(settings),
     ]
 
@@ -223,6 +224,15 @@ def _mixed_roots(settings: Settings) -> Iterator[Problem]:
         why = f"is {show_address(ws)} but TAPEDECK_KITE_REST is {show_address(rest)}: only one of the two is Kite"
         remedy = "Set both TAPEDECK_KITE_REST and TAPEDECK_KITE_WS, or neither"
         yield _problem(settings, "error", "TAPEDECK_KITE_WS", why, remedy)
+
+
+def _mixed_login(settings: Settings) -> Iterator[Problem]:
+    """A login page of Kite's own beside another exchange: what it hands back would be refused there."""
+    if settings.has_credentials and not _is_kite(settings.kite_rest) and _is_kite(settings.kite_login):
+        rest = show_address(settings.kite_rest)
+        why = f"is Kite's own but TAPEDECK_KITE_REST is {rest}: a login there is good for nothing here"
+        remedy = f"Set TAPEDECK_KITE_LOGIN={settings.kite_rest}/connect/login"
+        yield _problem(settings, "warning", "TAPEDECK_KITE_LOGIN", why, remedy)
 
 
 def _open_roots(settings: Settings) -> Iterator[Problem]:
