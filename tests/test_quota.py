@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tapedeck.clock import ManualClock
-from tapedeck.errors import RateLimited
+from tapedeck.errors import LoginRequired, RateLimited
 from tapedeck.kite.quota import LIMITS, LONGEST_HOLD_S, PATIENCE_S, WINDOW_S, Quota
 from tapedeck.kite.rest import KiteRest
-from tests.rest_exchange import RestExchange, refusal
+from tests.rest_exchange import Answer, RestExchange, refusal
 from tests.support import wait_until
 
 #: A float's last digit: time that moves less than this stands still.
@@ -182,20 +182,32 @@ def test_a_kind_that_is_none_is_told_what_there_is():
         Quota(ManualClock())("order")
 
 
-def test_a_client_tells_the_quota_that_kite_refused():
+PAGE = Answer(429, b"<html>Too many requests</html>", "text/html", {"Retry-After": "7"})
+
+
+@pytest.mark.parametrize(
+    ("answer", "words", "held_s"),
+    [
+        (refusal(429, "NetworkException", "Too many requests"), "Kite says: Too many requests", 2),
+        # A proxy's page, of which the official client says neither the status nor for how long.
+        (PAGE, "429, and not in Kite's own words", 7),
+    ],
+    ids=["kite", "proxy"],
+)
+def test_a_client_tells_the_quota_that_it_was_refused(answer, words, held_s):
     exchange = RestExchange()
     quota = by_hand(ManualClock(monotonic=50.0))
     rest = KiteRest("kitekey", lambda: "token", exchange.root, pace=quota, on_refused=quota.refused)
     try:
-        exchange.answer = refusal(429, "NetworkException", "Too many requests")
-        with pytest.raises(RateLimited, match="Kite says"):
+        exchange.answer = answer
+        with pytest.raises(RateLimited, match=words):
             rest.fetch_quote(["NSE:INFY"])
         exchange.answer = refusal(403, "TokenException", "no")
-        with pytest.raises(Exception, match="no"):
+        with pytest.raises(LoginRequired):
             rest.fetch_profile()
     finally:
         rest.close()
         exchange.close()
     said = quota.describe()
-    assert (said["quote"]["refusals"], said["quote"]["total"]) == (1, 1)
+    assert (said["quote"]["refusals"], said["quote"]["total"], said["quote"]["held_s"]) == (1, 1, held_s)
     assert (said["other"]["refusals"], said["other"]["total"]) == (0, 1)

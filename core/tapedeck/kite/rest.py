@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
@@ -102,7 +103,8 @@ class KiteRest:
 
     State: the client with its pool of connections. The token is asked of `access_token` for every request.
     `pace(kind)` is called before each one with `quote`, `historical` or `other`, and may wait or refuse;
-    `on_refused(kind)` after each one that Kite answered with 429. `kite.quota.Quota` is made for both.
+    `on_refused(kind, seconds)` after each one that was answered with 429, 0 where not said for how long.
+    `kite.quota.Quota` is made for both.
     `on_answer(access_token, error)` hears how each request that needed the token ended; None when it went well.
     """
 
@@ -114,7 +116,7 @@ class KiteRest:
         *,
         timeout: float = 7.0,
         pace: Callable[[str], object] | None = None,
-        on_refused: Callable[[str], object] | None = None,
+        on_refused: Callable[[str, float], object] | None = None,
         on_answer: Callable[[str, KiteError | None], object] | None = None,
     ) -> None:
         self.root = root
@@ -124,6 +126,8 @@ class KiteRest:
         self._timeout = timeout
         self._pace, self._on_refused = pace, on_refused
         self._session = requests.Session()
+        self._session.hooks["response"].append(self._hear)
+        self._heard = threading.local()
 
     def __repr__(self) -> str:
         return f"KiteRest(host={urlsplit(self.root).netloc!r})"
@@ -206,18 +210,28 @@ class KiteRest:
         # A client per request: it holds nothing but settings, and the token may change between two calls.
         kite = KiteConnect(self._api_key, access_token=token, root=self.root, timeout=self._timeout)
         kite.reqsession = self._session
+        self._heard.refused, self._heard.seconds = False, 0.0
         try:
             answer = request(kite)
         except Exception as exc:  # noqa: BLE001  the client raises what `requests` and a broken answer make it raise
             failed = map_error(exc, secrets=(token or "",))
+            if self._heard.refused and not isinstance(failed, RateLimited):
+                # What stands in front of Kite refuses with a page, of which the client makes an error without status.
+                failed = RateLimited("too many requests: 429, and not in Kite's own words")
             if self._on_refused is not None and isinstance(failed, RateLimited):
-                self._on_refused(kind)
+                self._on_refused(kind, self._heard.seconds)
             if self._on_answer is not None and needs_token and token:
                 self._on_answer(token, failed)
             raise failed from None
         if self._on_answer is not None and needs_token and token:
             self._on_answer(token, None)
         return answer
+
+    def _hear(self, response: requests.Response, **_options: Any) -> None:
+        """Note what the client does not pass on: that it was a 429, and for how long."""
+        self._heard.refused = response.status_code == 429
+        said = response.headers.get("Retry-After", "")
+        self._heard.seconds = float(said) if said.isascii() and said.isdigit() else 0.0
 
 
 def ist_text(at: int | datetime) -> str:
