@@ -30,7 +30,9 @@ def told(environment: dict[str, str]) -> list[tuple[str, str, str, str]]:
         KITE | OUTSIDE,
         KITE | OUTSIDE | {"REDIRECT_URL": f"https://desk.test:443{CALLBACK}"},
         KITE | OUTSIDE | {"TAPEDECK_HOST": "0.0.0.0"},
-        KITE | {"TAPEDECK_KITE_REST": "http://127.0.0.1:1", "TAPEDECK_KITE_WS": "ws://127.0.0.1:1"},
+        KITE
+        | {"TAPEDECK_KITE_REST": "http://127.0.0.1:1", "TAPEDECK_KITE_WS": "ws://127.0.0.1:1"}
+        | {"TAPEDECK_KITE_LOGIN": "http://127.0.0.1:1/connect/login"},
         {"REDIS_URL": "redis://127.0.0.1"},
         {"REDIS_URL": "rediss://user:pass@db.test:6379/3"},
         {"REDIS_URL": "unix:///run/redis.sock"},
@@ -132,9 +134,18 @@ def test_half_of_kites_addresses_pointed_elsewhere():
     ]  # fmt: skip
 
 
+def test_kites_own_login_page_beside_another_exchange():
+    roots = {"TAPEDECK_KITE_REST": "http://127.0.0.1:1", "TAPEDECK_KITE_WS": "ws://127.0.0.1:1"}
+    assert told(KITE | roots) == [
+        ("warning", "TAPEDECK_KITE_LOGIN",
+         "is Kite's own but TAPEDECK_KITE_REST is http://127.0.0.1:1: a login there is good for nothing here",
+         "Set TAPEDECK_KITE_LOGIN=http://127.0.0.1:1/connect/login"),
+    ]  # fmt: skip
+
+
 def test_a_key_that_would_cross_the_network_in_the_clear():
     roots = {"TAPEDECK_KITE_REST": "https://sim.test", "TAPEDECK_KITE_WS": "ws://sim.test"}
-    assert told(KITE | roots) == [
+    assert told(KITE | roots | {"TAPEDECK_KITE_LOGIN": "https://sim.test/connect/login"}) == [
         ("warning", "TAPEDECK_KITE_WS", "is ws outside this machine: key and token cross the network in the clear",
          "Use wss://sim.test unless that is a simulated exchange of yours"),
     ]  # fmt: skip

@@ -81,7 +81,7 @@ def parse_env(text: str) -> tuple[Layer, list[Problem]]:
     lines: dict[str, int] = {}
     problems, at = [], 0
     for binding in parse_stream(io.StringIO(text)):
-        # Blank lines and line ends before a statement belong to it. The library's own numbers lose count after an error.
+        # Blank lines and line ends before a statement belong to it; after an error the library loses count of lines.
         statement = binding.original.string
         lead = len(statement) - len(statement.lstrip())
         line = 1 + len(re.findall(r"\r\n|\n|\r", text[: at + lead]))

@@ -131,6 +131,7 @@ class KiteExchange:
             clock=clock,
             problem=settings.kite_problem,
             pace=self.quota,
+            on_refused=self.quota.refused,
         )
         self._folder = settings.data / "instruments"
         self._rest = _rest(self.account, self.quota, settings.kite_rest)
@@ -219,6 +220,7 @@ class SimulatedExchange:
             tokens=None,
             clock=clock,
             pace=self.quota,
+            on_refused=self.quota.refused,
         )
         self._rest = _rest(self.account, self.quota, root)
 

@@ -34,7 +34,8 @@ class KiteAccount:
     """Kite's token and everything that happens to it. Safe to use from several threads.
 
     `clock` is market time and decides when it is 06:00; it is asked anew every time, since it may be switched.
-    `problem` says what is wrong with key or secret: then there is no logging in. `pace` is `KiteRest`'s.
+    `problem` says what is wrong with key or secret: then there is no logging in. `pace` and
+    `on_refused` are `KiteRest`'s.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class KiteAccount:
         problem: str = "",
         timeout: float = 7.0,
         pace: Callable[[str], object] | None = None,
+        on_refused: Callable[[str, float], object] | None = None,
     ) -> None:
         self.api_key = api_key
         self._api_secret = api_secret
@@ -56,7 +58,7 @@ class KiteAccount:
         self._tokens = tokens
         self._clock = clock
         self._problem = problem or ("" if api_key else "ZERODHA_API_KEY is empty; set it to log in to Kite")
-        self._timeout, self._pace = timeout, pace
+        self._timeout, self._pace, self._on_refused = timeout, pace, on_refused
         # Four locks, each for one thing, taken in this order: a login, a check, a look at the file, the state.
         self._exchanging = threading.Lock()
         self._checking = threading.Lock()
@@ -218,7 +220,12 @@ class KiteAccount:
             if asked is None:
                 return self.status
             rest = KiteRest(
-                asked.api_key, lambda: asked.access_token, self._rest_root, timeout=self._timeout, pace=self._pace
+                asked.api_key,
+                lambda: asked.access_token,
+                self._rest_root,
+                timeout=self._timeout,
+                pace=self._pace,
+                on_refused=self._on_refused,
             )
             try:
                 user_id = rest.fetch_profile().get("user_id")
