@@ -7,7 +7,6 @@ carries an Origin must come from one of its pages.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -20,8 +19,8 @@ from tapedeck.settings import Settings
 from tapedeck.users import Users
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
-#: Addresses that mean every one of this machine: no browser names them.
-EVERYWHERE = ("0.0.0.0", "::")
+#: Addresses that mean every one of this machine, which no browser names, and the one that programs here may use.
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _USUAL_PORTS = {"http": 80, "https": 443}
 
 
@@ -68,11 +67,6 @@ def given_secret(settings: Settings) -> str:
 def frontend_of(settings: Settings) -> str:
     """The address people open, as it was set in FRONTEND_URL; empty when it was not."""
     return str(getattr(settings, "frontend_url", "") or "")
-
-
-def has_users(data: Path) -> bool:
-    """Whether people log in to this desk with a name and a password."""
-    return bool(Users(data).names())
 
 
 def find_port(host: str, port: int) -> int:

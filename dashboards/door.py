@@ -131,9 +131,9 @@ class Door:
         """
         user = user.casefold()
         who = (user[:64], address)
-        self._count(who)
         if self._waiting >= MAX_WAITING:
             raise Busy("too many are logging in; try again in a few seconds")
+        self._count(who)
         self._waiting += 1
         try:
             async with self._checking:

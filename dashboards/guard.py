@@ -40,12 +40,12 @@ PUBLIC: frozenset[type[RequestHandler]] = frozenset({IcoHandler})
 INSTEAD: dict[type[RequestHandler], type[RequestHandler]] = {ComponentResourceHandler: Components}
 #: May be asked without changing anything.
 READING = frozenset({"GET", "HEAD"})
+#: No Cross-Origin-Opener-Policy: the page would lose sight of the window in which one logs in to Kite.
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "frame-ancestors 'none'; object-src 'none'",
-    "Cross-Origin-Opener-Policy": "same-origin-allow-popups",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 

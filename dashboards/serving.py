@@ -14,7 +14,7 @@ from tapedeck.desk import Desk
 from tapedeck.settings import Settings
 
 from . import api, app, theme
-from .access import find_port, in_address
+from .access import EVERYWHERE, find_port, in_address
 from .door import Door
 from .guard import DeskAuth, guard
 
@@ -66,7 +66,8 @@ class Serving:
         self.loop: IOLoop = self.server.io_loop
         self.watchdog = LoopWatchdog(desk.clock)
         desk.loop_lag = self.watchdog.lag
-        self.address = f"http://{in_address(settings.host)}:{port}/"
+        # Programs on this machine cannot ask for "every address of it"; they are told its loopback one.
+        self.address = f"http://{in_address(EVERYWHERE.get(settings.host, settings.host))}:{port}/"
         #: What is printed for whoever starts the desk: on one without users it opens the door.
         self.way_in = f"{self.address}?token={self.door.token}" if self.door.token else self.address
 

@@ -8,7 +8,7 @@ import re
 from tornado.web import Application
 
 from dashboards.guard import rules_of
-from tapedeck.settings import parse_start
+from tapedeck.settings import Settings, parse_start
 from tests.inside import Inside
 
 START = parse_start("2026-11-23T10:00:00")
@@ -26,6 +26,18 @@ JWT_CANARY = "canary-Jwt-Secret-0123456789-abcdefghijkl"
 
 #: Loggers of the clients in this process: what they write is what the tests send.
 CLIENTS = ("urllib3", "websockets.client")
+
+
+SECRET = "a-secret-of-forty-characters-0123456789-abc"
+
+
+class Told(Settings):
+    """Settings with those that access asks for besides."""
+
+    def __init__(self, *, jwt_secret: str = "", frontend_url: str = "", **words: object) -> None:
+        super().__init__(**words)  # type: ignore[arg-type]
+        object.__setattr__(self, "jwt_secret", jwt_secret)
+        object.__setattr__(self, "frontend_url", frontend_url)
 
 
 class Heard:

@@ -22,8 +22,8 @@ from tapedeck.settings import Settings
 class Inside:
     """A desk on the simulated exchange and its server, the loop on a thread of its own."""
 
-    def __init__(self, data: Path, **settings: Any) -> None:
-        self.settings = Settings(data=data, port=0, simulate=True, **settings)
+    def __init__(self, data: Path, *, kind: type[Settings] = Settings, **settings: Any) -> None:
+        self.settings = kind(data=data, port=0, simulate=True, **settings)
         self.desk = open_desk(self.settings)
         self._ready: Future[Serving] = Future()
         self._thread = threading.Thread(target=self._serve, name="served-inside")

@@ -13,18 +13,9 @@ from dashboards.login import local_path, pasted
 from tapedeck.errors import ConfigError
 from tapedeck.settings import Settings
 from tapedeck.users import Users
+from tests.access_support import SECRET, Told
 
 PORT = 5006
-SECRET = "a-secret-of-forty-characters-0123456789-abc"
-
-
-class Told(Settings):
-    """Settings with those that access asks for besides."""
-
-    def __init__(self, *, jwt_secret: str = "", frontend_url: str = "", **words: object) -> None:
-        super().__init__(**words)  # type: ignore[arg-type]
-        object.__setattr__(self, "jwt_secret", jwt_secret)
-        object.__setattr__(self, "frontend_url", frontend_url)
 
 
 def request(**headers: str) -> HTTPServerRequest:

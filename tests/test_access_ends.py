@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -17,7 +18,8 @@ from dashboards.lockout import TRIES
 from tapedeck.bearers import AUDIENCE
 from tapedeck.clock import SECOND, SystemClock
 from tapedeck.users import OPERATOR, Users
-from tests.access_support import JWT_CANARY, PASSWORDS, PUBLIC, bearer, find_secrets, paths
+from tests.access_support import JWT_CANARY, PASSWORDS, PUBLIC, SECRET, START, Told, bearer, find_secrets, paths
+from tests.inside import Inside
 from tests.support import wait_until
 from tests.visitor import Visitor
 
@@ -196,6 +198,36 @@ def test_a_stranger_on_this_machine_gets_as_little(single):
             assert stranger.get(path).status_code == 401, path
     for name in ("", "token", "x"):
         assert stranger.get("/api/access/me", headers=bearer(name)).status_code == 401
+
+
+# -- on a network ------------------------------------------------------------------------------------------------------
+
+
+def test_a_desk_for_a_network_answers_to_the_name_people_open_and_keeps_its_cookie_encrypted(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    Users(tmp_path).add("asha", PASSWORDS["asha"])
+    given = {"host": "0.0.0.0", "jwt_secret": SECRET, "frontend_url": "https://desk.example/"}
+    desk = Inside(tmp_path, kind=Told, sim_start=START, **given)
+    try:
+        assert desk.page == f"http://127.0.0.1:{desk.address.rpartition(':')[2]}/"
+        proxied = {"Host": "desk.example", "Origin": "https://desk.example"}
+        visitor = Visitor(desk.address)
+        page = visitor.get("/login", headers=proxied)
+        found = re.search(r'name="_xsrf" value="([^"]+)"', page.text)
+        assert found
+        fields = {"user": "asha", "password": PASSWORDS["asha"], "_xsrf": found[1]}
+        sent = proxied | {"Cookie": page.headers["Set-Cookie"].partition(";")[0]}
+        answer = visitor.ask("POST", "/login", data=fields, headers=sent)
+        assert answer.status_code == 303
+        assert "Secure" in answer.headers["Set-Cookie"]
+        assert "Secure" in page.headers["Set-Cookie"]
+        cookie = {"Cookie": answer.headers["Set-Cookie"].partition(";")[0]}
+        assert visitor.get("/api/access/me", headers=proxied | cookie).status_code == 200
+        assert visitor.get("/api/access/me", headers=cookie | {"Host": "0.0.0.0:5006"}).status_code == 421
+        assert visitor.get("/api/access/me", headers=cookie | {"Host": "192.168.1.4"}).status_code == 421
+        assert not (tmp_path / "jwt_secret").exists()
+    finally:
+        desk.close()
 
 
 # -- no secret -----------------------------------------------------------------------------------------------------

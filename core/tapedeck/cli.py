@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tapedeck import cli_check, cli_login, cli_probe, cli_user, sessions, settings
+from tapedeck import cli_check, cli_login, cli_probe, cli_user, redact, sessions, settings
 from tapedeck.clock import SystemClock, ist_date
 from tapedeck.errors import ConfigError, TapedeckError
 
@@ -27,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; exit status 0 when it did what was asked, 1 when not, 2 for a wrong command line."""
     args = build_parser().parse_args(argv)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    redact.install()
     try:
         return COMMANDS[args.command].run(args)
     except TapedeckError as exc:
