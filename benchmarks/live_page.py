@@ -54,6 +54,10 @@ class PageDesk:
         """The workspace."""
         return dict(self._document)
 
+    def search_examples(self) -> tuple[str, ...]:
+        """None: nobody searches."""
+        return ()
+
 
 class Nothing(RequestHandler):
     """A route that knows nothing: no day lines."""
