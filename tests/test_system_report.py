@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections import deque
 
 import pytest
 
 from tapedeck import sessions
 from tapedeck.clock import SECOND, ManualClock, ist_ns, to_ist
-from tapedeck.desk import Desk
 from tapedeck.feed import FeedStatus
+from tapedeck.feed_log import FeedLog
 from tapedeck.settings import Settings
 from tapedeck.storage import KEEP_S, Storage, shown
 from tapedeck.system_report import config_report, iso, phase_rows, secrets_of, system_report, versions
@@ -202,29 +201,31 @@ def test_a_folder_is_shown_as_short_as_it_can_be_said(tmp_path, monkeypatch):
 
 
 def test_the_feeds_changes_are_kept_newest_first_and_a_night_of_retries_is_two_lines():
-    class Told(StubDesk):
-        _on_status = Desk._on_status
-        feed_timeline = Desk.feed_timeline
+    log, clock = FeedLog(), ManualClock(NOW)
 
-        def __init__(self) -> None:
-            super().__init__()
-            self._feed_timeline = deque(maxlen=200)
-            self.hub.feed_status = lambda *_: None
+    def tell(state: str, reason: str = "") -> None:
+        clock.advance(1)
+        log.note(FeedStatus(state=state, reason=reason), now=clock.now(), monotonic=clock.monotonic())
 
-        def tell(self, state: str, reason: str = "") -> None:
-            self.clock.advance(1)
-            self._on_status(FeedStatus(state=state, reason=reason))  # type: ignore[arg-type]
-
-    desk = Told()
     for _ in range(3):
-        desk.tell("LIVE")
+        tell("LIVE")
     for _ in range(50):
-        desk.tell("BACKOFF", "connection refused")
-        desk.tell("CONNECTING", "connecting")
-    desk.tell("LIVE")
-    desk.tell("BACKOFF", "connection refused")
-    assert [(state, reason) for _, state, reason in desk.feed_timeline()] == [
+        tell("BACKOFF", "connection refused")
+        tell("CONNECTING", "connecting")
+    tell("LIVE")
+    tell("BACKOFF", "connection refused")
+    assert [(state, reason) for _, state, reason in log.newest_first()] == [
         ("BACKOFF", "connection refused"), ("LIVE", ""), ("CONNECTING", "connecting"),
         ("BACKOFF", "connection refused"), ("LIVE", ""),
     ]  # fmt: skip
-    assert desk.feed_timeline()[-1][0] == NOW + SECOND
+    assert log.newest_first()[-1][0] == NOW + SECOND
+
+
+def test_a_feed_is_quiet_only_since_somebody_wants_numbers_of_it():
+    log = FeedLog()
+    assert log.wanted_for(50.0) == 0
+    log.note(FeedStatus(state="LIVE", subscribed=3), now=NOW, monotonic=40.0)
+    log.note(FeedStatus(state="LIVE", subscribed=53), now=NOW, monotonic=45.0)
+    assert log.wanted_for(50.0) == 10
+    log.note(FeedStatus(state="LIVE"), now=NOW, monotonic=60.0)
+    assert log.wanted_for(70.0) == 0

@@ -6,15 +6,11 @@ the hub, the one socket, the relay, and the keeper thread that does the slow wor
 
 from __future__ import annotations
 
-import html
 import json
 import logging
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +25,10 @@ from tapedeck.clock import Clock, SwitchableClock, SystemClock, ist_date, to_ist
 from tapedeck.cpu import CpuMeter
 from tapedeck.day_lines import DayLines
 from tapedeck.day_references import DayReferences
+from tapedeck.desk_status import DeskStatus
 from tapedeck.errors import FeedOwned
 from tapedeck.feed import FeedStatus
+from tapedeck.feed_log import FeedLog
 from tapedeck.hub import Hub
 from tapedeck.instruments import Instruments
 from tapedeck.kite import packets
@@ -55,8 +53,6 @@ FRAME = (
     "last_price", "close", "open", "high", "low", "average_traded_price", "volume_traded", "oi", "fresh", "reason",
     "last_trade_time", "official_close", "official_date",
 )  # fmt: skip
-#: Changes of the feed that are remembered.
-TIMELINE = 200
 #: How long a notebook waits for a desk of its own to be ready.
 OPEN_WAIT_S = 5.0
 
@@ -111,27 +107,6 @@ def open(**given: Any) -> Desk:
     return desk
 
 
-@dataclass(frozen=True)
-class DeskStatus:
-    """How the desk is, at a glance."""
-
-    source: str
-    simulated: bool
-    market: str
-    feed: str
-    reason: str
-    age_s: float
-    at: datetime
-
-    def __str__(self) -> str:
-        mark = "SIMULATED " if self.simulated else ""
-        why = f" ({self.reason})" if self.reason else f", {self.age_s:.1f} s old"
-        return f"{mark}{self.source}: market {self.market} at {self.at:%d %b %H:%M:%S} IST, feed {self.feed}{why}"
-
-    def _repr_html_(self) -> str:
-        return f"<code>{html.escape(str(self))}</code>"
-
-
 class Desk:
     """One running desk. Everything a page, a route or a notebook needs hangs from here."""
 
@@ -171,7 +146,7 @@ class Desk:
         )
         self.workspace = Workspace(settings.data, self._default_lists)
         self.storage = Storage(settings.data, clock)
-        self._feed_timeline: deque[tuple[int, str, str]] = deque(maxlen=TIMELINE)
+        self._feed_log = FeedLog()
         self._asked = Asked(self.socket, clock)
         self._cpu = CpuMeter(clock)
         self._address = self._bearer = ""
@@ -337,7 +312,7 @@ class Desk:
                 "connections": status.connections,
                 "subscribed": status.subscribed,
                 "silent": list(status.silent)[:50],
-                "quiet_s": self._quiet(status),
+                "quiet_s": self._quiet(),
             },
             "socket": self.socket.counters,
             "hub": self.hub.counters,
@@ -366,7 +341,7 @@ class Desk:
 
     def feed_timeline(self) -> list[tuple[int, str, str]]:
         """The feed's last 200 changes, newest first: market time in UTC ns, state, reason."""
-        return list(self._feed_timeline)[::-1]
+        return self._feed_log.newest_first()
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -409,11 +384,7 @@ class Desk:
 
     def _on_status(self, status: FeedStatus) -> None:
         self.hub.feed_status(status.state, status.reason)
-        news, before = (status.state, status.reason), [one[1:] for one in list(self._feed_timeline)[-2:]]
-        # A night of retries is two lines, not two per attempt.
-        retrying = all(state in ("CONNECTING", "BACKOFF") for state, _ in before)
-        if news not in (before if retrying else before[-1:]):
-            self._feed_timeline.append((self.clock.now(), *news))
+        self._feed_log.note(status, now=self.clock.now(), monotonic=self.clock.monotonic())
 
     def _on_connect(self, headers: Mapping[str, str]) -> None:
         # First: whatever the rest meets, nothing is proven current on this connection yet.
@@ -471,9 +442,9 @@ class Desk:
         if self._address and self._lock.read_address() is None:
             self._lock.publish_address(self._address, self._bearer)
 
-    def _quiet(self, status: FeedStatus) -> float:
-        """Seconds without a tick in a live market; 0 while nothing is subscribed, since nothing can be missed."""
-        return self.hub.quiet() if status.subscribed else 0.0
+    def _quiet(self) -> float:
+        """Seconds without a tick in a live market while somebody wants some."""
+        return min(self.hub.quiet(), self._feed_log.wanted_for(self.clock.monotonic()))
 
     def _login(self) -> dict[str, Any]:
         status = self.exchange.account.status
@@ -484,7 +455,7 @@ class Desk:
         return {
             "connections": int(status.state in ("LIVE", "STALE")),
             "subscribed": status.subscribed,
-            "quiet_s": round(self._quiet(status), 1),
+            "quiet_s": round(self._quiet(), 1),
             "frames": self.socket.counters.get("frames", 0),
             "refused": self.hub.counters.get("refused", 0),
             "workspace": self.workspace.revision,
