@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tapedeck.sim.login import DEFAULT_API_SECRET
+from tests.canary import leaked, tokens_of_the_simulator
+
+_SECRETS = tokens_of_the_simulator() | {DEFAULT_API_SECRET}
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -47,10 +51,20 @@ def _not_in_ci(report: pytest.TestReport | pytest.CollectReport) -> None:
         report.longrepr = f"skipped in CI: {why}"
 
 
+def _no_secret(report: pytest.TestReport) -> None:
+    """Fail a test that passed but printed or logged a secret of the simulated exchange."""
+    if report.outcome == "passed":
+        found = leaked((text for _, text in report.sections), _SECRETS)
+        if found:
+            report.outcome = "failed"
+            report.longrepr = f"what was printed or logged held secrets: {', '.join(found)}"
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     _not_in_ci(report)
+    _no_secret(report)
     return report
 
 

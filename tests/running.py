@@ -21,6 +21,7 @@ import requests
 from tapedeck.errors import UnknownInstrument
 from tapedeck.relay.client import StreamClient
 from tapedeck.settings import SETTINGS
+from tests.canary import leaked, secrets_of
 from tests.support import wait_until
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,6 +42,8 @@ class Program:
         # A folder of its own: a developer's .env is not the tests'.
         self._folder = Path(tempfile.mkdtemp(prefix="tapedeck-test-"))
         self._log = self._folder / "output.log"
+        self._environment = environment or {}
+        self.headers: dict[str, str] = {}
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *command],
@@ -60,7 +63,8 @@ class Program:
         self.address, _, query = found.partition("?")
         self.address = self.address.rstrip("/")
         token = query.removeprefix("token=")
-        self.headers = {"Authorization": f"Bearer {token}"} if token else {}
+        if token:
+            self.headers = {"Authorization": f"Bearer {token}"}
         self.port = int(self.address.rsplit(":", 1)[1])
 
     @property
@@ -100,7 +104,9 @@ class Program:
         self.process.send_signal(number)
 
     def stop(self) -> int:
-        """End it, and make sure of it. Its exit status."""
+        """End it, and make sure of it; what it printed and logged may hold none of its secrets. Its exit status."""
+        if not self._log.exists():
+            return self.process.wait(5)
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.send_signal(signal.SIGTERM)
@@ -109,6 +115,9 @@ class Program:
             except subprocess.TimeoutExpired:
                 self.process.kill()
         code = self.process.wait(5)
+        said = "\n".join(line for line in self.output.splitlines() if " READY " not in line)
+        tokens = [self.headers["Authorization"].removeprefix("Bearer ")] if self.headers else []
+        assert leaked([said], {*secrets_of(self._environment), *tokens}) == [], "a secret was logged"
         shutil.rmtree(self._folder, ignore_errors=True)
         return code
 
