@@ -24,6 +24,7 @@ SYSTEM = "__tapedeck.page.parts('system')[0].root"
 PARTS = "[data-tile], th, dt, dd, .lane b, .lane small, h3, .head > *:not(.stale)"
 BOXES = f"""() => [...{SYSTEM}.querySelectorAll("{PARTS}")]
   .map((e) => {{ const b = e.getBoundingClientRect(); return [b.x, b.y, b.width, b.height].map(Math.round).join() }})"""
+VIEWER = {"user": "meera", "role": "viewer"}
 
 
 def text(page: Page, selector: str) -> str:
@@ -52,7 +53,7 @@ def test_the_page_is_filled_kept_current_and_marked_when_it_is_not(open_page: Op
     flow(page, f"() => /there is nothing to show/.test({SYSTEM}.querySelector('[data-stale]').textContent)")
     assert text(page, "[data-stale]").startswith("Not current: the desk is closing, for 7 s")
 
-    desk.report = stub_report()
+    desk.report = stub_report(access=VIEWER)
     flow(page, FILLED)
     check_what_is_shown(page)
     # No list of the market is followed for a page that shows none.
@@ -66,6 +67,7 @@ def test_the_page_is_filled_kept_current_and_marked_when_it_is_not(open_page: Op
 
 def check_what_is_shown(page: Page) -> None:
     assert texts(page, ".settings .level") == ["error", "warning", "ok", "ok"]
+    assert text(page, "[data-account]") == "meera · viewer"
     assert text(page, ".settings tr.why") == "a key is set without its secretset ZERODHA_API_SECRET"
     assert fact(page, "auth.state") == "VALID"
     assert fact(page, "auth.since") == "23 Nov 09:00:00"
@@ -91,7 +93,7 @@ def check_refresh(page: Page, relay: FakeRelay) -> None:
     changed = StubDesk()
     changed.hub.feed_state, changed.hub.feed_reason = "BACKOFF", "connection refused by a server far away " * 5
     changed.socket.status.subscribed = 3000
-    report = stub_report(changed)
+    report = stub_report(changed, access=VIEWER)
     report["auth"] |= {"failures": 12345, "state": "LOGIN_REQUIRED", "cause": "Kite refused the token (403) " * 9}
     report["quota"]["historical"] |= {"last_second": 3, "waiting": 16, "last_minute": 180}
     relay.desk.report = report

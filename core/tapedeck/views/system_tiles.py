@@ -70,6 +70,7 @@ def _head() -> str:
         '<span class="reasons" data-rows="not_ready"></span>'
         '<button data-recheck hidden title="Check every setting and the login again">Recheck</button>'
         '<button data-copy title="The whole page as text, for a bug report; no secrets are in it">Copy as text</button>'
+        '<a class="button" data-account hidden href="login" title="Who is logged in to the desk here; log out"></a>'
         '<a class="button" href="./">Market</a></div>'
     )
 

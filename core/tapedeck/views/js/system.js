@@ -48,6 +48,7 @@ export class System {
     this.facts = [...this.root.querySelectorAll("[data-fact]")]
     this.age = this.root.querySelector("[data-age]")
     this.stale = this.root.querySelector("[data-stale]")
+    this.account = this.root.querySelector("[data-account]")
     this.drawn = {}
     this.report = null
     this.begunAt = page.now()
@@ -179,6 +180,9 @@ export class System {
     const since = this.report ? `shown is how it was at ${clockText(ms(this.report.at))}` : "there is nothing to show"
     setText(this.stale, mode === "blank" ? `Not current: ${why}, for ${seconds} s; ${since}` : "")
     this.recheckButton.hidden = !this.report?.can_recheck
+    const {user = "", role = ""} = this.report?.access ?? {}
+    this.account.hidden = !user
+    setText(this.account, `${user} · ${role}`)
     this.logoutButton.hidden = mode !== "live" || !this.report.can_log_out
   }
 
