@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 from bokeh.server.util import bind_sockets
 from tornado.httputil import HTTPServerRequest
 
-from tapedeck.bearers import is_loopback, jwt_secret
+from tapedeck.bearers import jwt_secret
 from tapedeck.errors import ConfigError
 from tapedeck.settings import Settings
+from tapedeck.settings_values import in_address, is_loopback
 from tapedeck.users import Users
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
@@ -46,10 +47,10 @@ def require_access(settings: Settings) -> str:
             "localhost; an SSH tunnel reaches it: ssh -L 5006:127.0.0.1:5006 this-machine"
         )
     try:
-        jwt_secret(given_secret(settings), settings.data, loopback=False)
+        jwt_secret(settings.jwt_secret, settings.data, loopback=False)
     except ConfigError as weak:
         missing.append(str(weak))
-    if host in EVERYWHERE and not frontend_of(settings):
+    if host in EVERYWHERE and not settings.frontend_url:
         missing.append(
             f"FRONTEND_URL was empty; a desk on {host} must know the address people open, such as "
             "FRONTEND_URL=https://desk.example: requests for any other host are refused"
@@ -57,16 +58,6 @@ def require_access(settings: Settings) -> str:
     if missing:
         raise ConfigError("\n".join(missing))
     return host
-
-
-def given_secret(settings: Settings) -> str:
-    """JWT_SECRET as it was set; empty when it was not."""
-    return str(getattr(settings, "jwt_secret", "") or "")
-
-
-def frontend_of(settings: Settings) -> str:
-    """The address people open, as it was set in FRONTEND_URL; empty when it was not."""
-    return str(getattr(settings, "frontend_url", "") or "")
 
 
 def find_port(host: str, port: int) -> int:
@@ -81,11 +72,6 @@ def find_port(host: str, port: int) -> int:
     for one in sockets:
         one.close()
     return found
-
-
-def in_address(host: str) -> str:
-    """`host` as an address has it: an IPv6 one in brackets."""
-    return f"[{host}]" if ":" in host else host
 
 
 class Refusal(NamedTuple):

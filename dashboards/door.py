@@ -17,13 +17,14 @@ from tornado.httputil import HTTPServerRequest
 from tornado.ioloop import IOLoop
 from tornado.websocket import WebSocketHandler
 
-from tapedeck.bearers import Bearers, is_loopback, jwt_secret
+from tapedeck.bearers import Bearers, jwt_secret
 from tapedeck.clock import Clock, SystemClock
 from tapedeck.errors import AccessRefused, ConfigError
 from tapedeck.settings import Settings
+from tapedeck.settings_values import is_loopback
 from tapedeck.users import OPERATOR, Principal, Users
 
-from .access import Gate, frontend_of, given_secret
+from .access import Gate
 from .lockout import Lockout
 from .logins import Login, Logins
 
@@ -55,10 +56,10 @@ class Door:
 
     def __init__(self, settings: Settings, *, port: int, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self.gate = Gate(port, settings.host, frontend_of(settings))
+        self.gate = Gate(port, settings.host, settings.frontend_url)
         self.users = Users(settings.data)
         self.mode = PASSWORD if self.users.names() else TOKEN
-        secret = jwt_secret(given_secret(settings), settings.data, loopback=is_loopback(settings.host))
+        secret = jwt_secret(settings.jwt_secret, settings.data, loopback=is_loopback(settings.host))
         self.bearers = Bearers(secret, settings.data, self._clock)
         self.logins = Logins(settings.data, port, self._clock, self._current)
         self.lockout = Lockout()

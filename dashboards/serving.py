@@ -12,9 +12,10 @@ from tornado.ioloop import IOLoop, PeriodicCallback
 from tapedeck.clock import Clock
 from tapedeck.desk import Desk
 from tapedeck.settings import Settings
+from tapedeck.settings_values import in_address
 
 from . import api, app, theme
-from .access import EVERYWHERE, find_port, in_address
+from .access import EVERYWHERE, find_port
 from .door import Door
 from .guard import DeskAuth, guard
 

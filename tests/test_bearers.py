@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tapedeck import cli
-from tapedeck.bearers import AUDIENCE, MAX_DAYS, Bearers, is_loopback, jwt_secret
+from tapedeck.bearers import AUDIENCE, MAX_DAYS, Bearers, jwt_secret
 from tapedeck.clock import DAY, SECOND, ManualClock
 from tapedeck.errors import AccessRefused, ConfigError
+from tapedeck.settings_values import is_loopback
 from tapedeck.users import OPERATOR, VIEWER
 
 pytestmark = pytest.mark.timezones

@@ -6,7 +6,6 @@ which is `tapedeck`. State of `Bearers`: the numbers that were revoked, as last 
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import logging
 import os
@@ -19,6 +18,7 @@ import jwt
 from tapedeck.clock import SECOND, Clock
 from tapedeck.errors import AccessRefused, ConfigError
 from tapedeck.kite.private import read_private, write_private
+from tapedeck.settings_values import weakness
 from tapedeck.users import OPERATOR, ROLES, VIEWER, Principal
 
 log = logging.getLogger("tapedeck.access")
@@ -29,32 +29,11 @@ ALGORITHM = "HS256"
 SCOPES = {OPERATOR: "operate", VIEWER: "read"}
 CLAIMS = ["sub", "role", "scope", "iat", "exp", "jti", "aud"]
 MAX_DAYS = 366
-MIN_SECRET = 32
 #: Longer than any of ours: not worth the time of reading.
 MAX_TOKEN = 4096
 #: A token made on a machine whose clock is ahead by so much is taken.
 LEEWAY_S = 60
 REVOKED, ISSUED, SECRET = "revoked.json", "tokens.json", "jwt_secret"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address, or `localhost`, can be reached from this machine only."""
-    host = host.removeprefix("[").removesuffix("]")
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def weakness(secret: str) -> str:
-    """Why a secret is too weak to sign tokens with; empty when it is not. Never quotes it."""
-    if len(secret) < MIN_SECRET:
-        return f"it had {len(secret)} characters; allowed: {MIN_SECRET} or more"
-    if len(set(secret)) < 8:
-        return "it repeats the same few characters"
-    return ""
 
 
 def jwt_secret(given: str, data: Path, *, loopback: bool) -> str:
@@ -65,16 +44,18 @@ def jwt_secret(given: str, data: Path, *, loopback: bool) -> str:
     ConfigError
         If the desk is open to a network and JWT_SECRET is missing or weak.
     """
-    why = weakness(given) if given else "it was empty"
+    why = weakness(given) if given else "is missing, or was refused by the checks of the settings"
     if not why:
         return given
     if not loopback:
         raise ConfigError(
-            f"JWT_SECRET cannot be used for a desk that others can reach: {why}. Make one with: "
+            f"JWT_SECRET {why}; a desk that others can reach needs one. Make it with: "
             'python -c "import secrets; print(secrets.token_urlsafe(48))"'
         )
     if given:
-        log.warning("JWT_SECRET is not used (%s): tokens are signed with a secret made here, in %s", why, data / SECRET)
+        log.warning(
+            "JWT_SECRET %s and is not used: tokens are signed with a secret made here, in %s", why, data / SECRET
+        )
     return _kept_secret(data / SECRET)
 
 

@@ -8,10 +8,11 @@ import os
 import sys
 from pathlib import Path
 
-from tapedeck.bearers import MAX_DAYS, Bearers, is_loopback, jwt_secret
+from tapedeck.bearers import MAX_DAYS, Bearers, jwt_secret
 from tapedeck.clock import SECOND, SystemClock, to_ist
 from tapedeck.errors import ConfigError
 from tapedeck.settings import Settings, load
+from tapedeck.settings_values import is_loopback
 from tapedeck.users import MIN_PASSWORD, OPERATOR, ROLES, VIEWER, Users, check_password, parse_name
 
 _STDIN = "--password-stdin"
@@ -91,9 +92,8 @@ def run_token(args: argparse.Namespace) -> int:
 
 
 def _bearers(settings: Settings) -> Bearers:
-    given = str(getattr(settings, "jwt_secret", "") or "")
-    folder: Path = settings.data
-    return Bearers(jwt_secret(given, folder, loopback=is_loopback(settings.host)), folder, SystemClock())
+    secret = jwt_secret(settings.jwt_secret, settings.data, loopback=is_loopback(settings.host))
+    return Bearers(secret, settings.data, SystemClock())
 
 
 def _ask_password(args: argparse.Namespace) -> str:
