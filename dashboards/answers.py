@@ -115,6 +115,17 @@ class Answer(Json, ABC):
         return int(text)
 
 
+class Deed(Answer):
+    """A POST route: `answer` does what is asked and makes the body. Anything else is answered 405, behind the door."""
+
+    async def post(self) -> None:
+        await self.respond(self.answer)
+
+    async def get(self) -> None:
+        self.set_header("Allow", "POST")
+        self.send(405, {"error": "method_not_allowed", "reason": f"{self.request.path} is asked with POST"})
+
+
 class NotFound(Json):
     """404 for anything else under `/api/`, whatever the method."""
 

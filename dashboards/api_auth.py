@@ -12,7 +12,7 @@ from tapedeck.errors import ConfigError, InputRefused, KiteError, RateLimited, T
 from tapedeck.kite.login import parse_request_token
 from tapedeck.users import OPERATOR
 
-from .answers import Answer, BadRequest
+from .answers import Answer, BadRequest, Deed
 from .kite_login import Journeys, outcome_page
 
 if TYPE_CHECKING:
@@ -31,18 +31,14 @@ class Validate(Answer):
         return 200, described(self.desk)
 
 
-class Login(Answer):
+class Login(Deed):
     """`POST /api/auth/login`: where to send the browser. The way back is open to this very login of the desk, once."""
 
-    SUPPORTED_METHODS = ("POST",)
     ROLE = OPERATOR
 
     def initialize(self, desk: Desk, journeys: Journeys | None = None) -> None:
         super().initialize(desk)
         self._journeys = Journeys(desk.clock) if journeys is None else journeys
-
-    async def post(self) -> None:
-        await self.respond(self.answer)
 
     async def answer(self) -> tuple[int, dict[str, Any]]:
         account = self.desk.exchange.account
@@ -60,7 +56,6 @@ class Callback(Answer):
     Parameters it does not know are ignored: Kite adds `action` and `type`, which are in no document of theirs.
     """
 
-    SUPPORTED_METHODS = ("GET",)
     ROLE = OPERATOR
 
     def initialize(self, desk: Desk, journeys: Journeys | None = None) -> None:
@@ -80,6 +75,9 @@ class Callback(Answer):
         page, policy = outcome_page(problem)
         self.set_header("Content-Security-Policy", policy)
         await self.finish(page)
+
+    async def head(self) -> None:
+        self.send(405, {})  # a look would use up the journey
 
     async def answer(self) -> tuple[int, dict[str, Any]]:
         raise NotImplementedError  # `get` answers a page
@@ -105,14 +103,10 @@ class Callback(Answer):
         return 200, ""
 
 
-class Logout(Answer):
+class Logout(Deed):
     """`POST /api/auth/logout`: give the day's token up here, on disk and at Kite."""
 
-    SUPPORTED_METHODS = ("POST",)
     ROLE = OPERATOR
-
-    async def post(self) -> None:
-        await self.respond(self.answer)
 
     async def answer(self) -> tuple[int, dict[str, Any]]:
         try:

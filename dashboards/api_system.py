@@ -9,7 +9,7 @@ from tapedeck.system_report import config_report, system_report
 from tapedeck.system_text import system_text
 from tapedeck.users import Principal
 
-from .answers import Answer
+from .answers import Answer, Deed
 
 
 def _report(handler: Answer) -> dict[str, Any]:
@@ -27,13 +27,8 @@ class SystemReport(Answer):
         return 200, await asyncio.to_thread(_report, self)
 
 
-class Recheck(Answer):
+class Recheck(Deed):
     """`POST /api/system/recheck`: check the settings once more, ask Kite about the token, and answer the report."""
-
-    SUPPORTED_METHODS = ("POST",)
-
-    async def post(self) -> None:
-        await self.respond(self.answer)
 
     async def answer(self) -> tuple[int, dict[str, Any]]:
         await asyncio.to_thread(self.desk.recheck)
