@@ -11,7 +11,7 @@ from tapedeck.clock import SystemClock
 T = TypeVar("T")
 
 
-def wait_until(predicate: Callable[[], T], timeout: float = 30.0, every: float = 0.01) -> T:
+def wait_until(predicate: Callable[[], T], timeout: float = 30.0, every: float = 0.04) -> T:
     """First truthy value of `predicate`; AssertionError when there was none within `timeout` seconds."""
     clock = SystemClock()
     pause = threading.Event()

@@ -19,10 +19,10 @@ def test_a_token_that_dies_at_six_is_asked_for_once_and_renewed_without_a_restar
         log_in(visitor)
         wait_until(lambda: pair.feed() == "LIVE")
         pid, connected = pair.desk.process.pid, pair.connections()
-        wait_until(lambda: pair.auth()["state"] == "LOGIN_REQUIRED", timeout=60)
+        wait_until(lambda: pair.auth()["state"] == "LOGIN_REQUIRED", timeout=60, every=0.2)
         assert pair.auth()["cause"] == "expired at 06:00 IST"
         wait_until(lambda: pair.feed() == "LOGIN_REQUIRED")
-        wait_until(lambda: clock(pair) >= time(8, 50), timeout=90)
+        wait_until(lambda: clock(pair) >= time(8, 50), timeout=90, every=0.1)
         night = pair.connections()
         assert night["refused"] == connected["refused"] == 0, "nothing is asked with a dead token"
         assert night["total"] - connected["total"] == 0
