@@ -90,7 +90,9 @@ class Callback(Answer):
             return 403, refused
         status = self._text("status") or ""
         if status != "success":
-            return 200, f"Kite ended the login with status {status[:20]!r}. Nothing has changed; log in again."
+            ended = f"Kite ended the login with status {status[:20]!r}"
+            await asyncio.to_thread(self.desk.exchange.account.login_ended, ended)
+            return 200, f"{ended}. Nothing has changed; log in again."
         try:
             token = parse_request_token(self._text("request_token") or "")
             await asyncio.to_thread(self.desk.exchange.account.exchange, token)

@@ -71,10 +71,10 @@ def test_the_whole_login(sim: Sim, account: KiteAccount) -> None:
 
 def test_a_wrong_secret_is_a_wrong_checksum_and_is_refused(sim: Sim, tmp_path) -> None:
     account = account_of(sim, tmp_path, api_secret="a-wrong-secret")
-    with pytest.raises(LoginRequired, match="Token is invalid"):
+    with pytest.raises(LoginRequired, match="Invalid `checksum`"):
         log_in(account)
     assert states(account) == [LOGIN_REQUIRED, EXCHANGING, LOGIN_REQUIRED]
-    assert account.status.cause.startswith("login failed: Kite says: Token is invalid")
+    assert account.status.cause.startswith("login failed: Kite says: Invalid `checksum`.")
     assert not (tmp_path / "token.json").exists()
     assert refusals(sim)["login"] == 1
 

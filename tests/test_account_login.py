@@ -110,6 +110,21 @@ def test_an_empty_request_token_ends_as_a_failed_login(make_account):
     assert states(account) == [LOGIN_REQUIRED, EXCHANGING, LOGIN_REQUIRED]
 
 
+def test_a_login_that_ends_at_kite_is_told_and_takes_no_token_away(make_account, token_file):
+    account = make_account()
+    account.start()
+    told = []
+    account.observe(lambda status: told.append((status.state, status.cause)))
+    cause = "login failed: Kite ended the login with status 'cancelled'"
+    assert account.login_ended("Kite ended the login with status 'cancelled'").cause == cause
+    assert told == [(LOGIN_REQUIRED, cause)]
+    assert account.timeline[-1].cause == cause
+    account.update_token(Credentials(KEY, TOKEN, NOW))
+    assert account.login_ended("Kite ended the login with status 'cancelled'").state == VALID
+    assert account.credentials() is not None
+    assert [state for state, _ in told] == [LOGIN_REQUIRED, VALID]
+
+
 def test_two_logins_at_once_are_refused_and_so_is_a_logout_meanwhile(make_account, kite_server):
     kite_server.answer = success(GRANTED)
     account = make_account()

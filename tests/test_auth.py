@@ -29,6 +29,7 @@ from tapedeck.auth import (
     DropToken,
     FileFailed,
     LoggedOut,
+    LoginEnded,
     LoginFailed,
     LoginStarted,
     Recheck,
@@ -101,6 +102,7 @@ TABLE = {
         FileFailed("unreadable"): (NO, NO),
         LoginStarted(): (NO, NO),
         LoginFailed("no"): (NO, NO),
+        LoginEnded("cancelled"): (NO, NO),
         ApiSucceeded("one"): (NO, NO),
         ApiFailed("token", "one"): (NO, NO),
         ApiFailed("network", "one"): (NO, NO),
@@ -118,6 +120,7 @@ TABLE = {
         FileFailed("unreadable"): (NO, NO),
         LoginStarted(): ([EXCHANGING], NO),
         LoginFailed("no"): (NO, NO),
+        LoginEnded("cancelled"): ([LOGIN_REQUIRED], NO),
         ApiSucceeded("one"): (NO, NO),
         ApiFailed("token", "one"): (NO, NO),
         ApiFailed("token", ""): (NO, NO),
@@ -137,6 +140,7 @@ TABLE = {
         FileFailed("unreadable"): (NO, NO),
         LoginStarted(): (NO, NO),
         LoginFailed("no"): ([LOGIN_REQUIRED], NO),
+        LoginEnded("cancelled"): (NO, NO),
         ApiSucceeded("one"): (NO, NO),
         ApiFailed("token", "one"): (NO, NO),
         ApiFailed("network", "one"): (NO, NO),
@@ -156,6 +160,7 @@ TABLE = {
         FileFailed("unreadable"): (NO, NO),
         LoginStarted(): (NO, NO),
         LoginFailed("no"): ([VALID], NO),
+        LoginEnded("cancelled"): (NO, NO),
         ApiSucceeded("one"): (NO, NO),
         ApiFailed("token", "one"): (NO, DROP),
         ApiFailed("token", "two"): (NO, NO),
@@ -175,6 +180,7 @@ TABLE = {
         FileFailed("unreadable"): (NO, NO),
         LoginStarted(): ([EXCHANGING], NO),
         LoginFailed("no"): (NO, NO),
+        LoginEnded("cancelled"): (NO, NO),
         ApiSucceeded("one"): (NO, NO),
         ApiSucceeded("two"): (NO, NO),
         ApiFailed("token", "one"): (THROUGH_REVOKED, DROP),
@@ -206,7 +212,7 @@ def test_every_event_in_every_state(make, event, through, others):
 
 def test_the_table_has_every_event_in_every_state():
     kinds = {type(event) for events in TABLE.values() for event in events}
-    assert len(kinds) == 11
+    assert len(kinds) == 12
     for make, events in TABLE.items():
         assert {type(event) for event in events} == kinds, make.__name__
     assert {make().status.state for make in TABLE} == set(STATES) - {EXPIRED, REVOKED}
@@ -275,6 +281,16 @@ def test_a_token_that_died_at_six_is_not_believed_again():
     auth.handle(Timer(), SIX)
     assert auth.handle(TokenFound("one", NOW), SIX) == []
     assert path(auth.handle(TokenFound("two", SIX), SIX)) == [LOGIN_REQUIRED, VALID]
+
+
+def test_a_login_that_ended_at_kite_says_so_and_ends_no_other_one():
+    auth = login_required()
+    (announced,) = auth.handle(LoginEnded("Kite ended the login with status 'cancelled'"), NOW)
+    assert announced.status.cause == "login failed: Kite ended the login with status 'cancelled'"
+    assert auth.status.failures == 0, "Kite's answers are counted, and this was none"
+    other = exchanging()
+    assert other.handle(LoginEnded("cancelled"), NOW) == []
+    assert path(other.handle(TokenFound("one", NOW, source="login"), NOW)) == [EXCHANGING, VALID]
 
 
 def test_an_old_token_that_dies_during_a_login_is_gone_when_that_fails():

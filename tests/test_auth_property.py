@@ -25,6 +25,7 @@ from tapedeck.auth import (
     DropToken,
     FileFailed,
     LoggedOut,
+    LoginEnded,
     LoginFailed,
     LoginStarted,
     Recheck,
@@ -48,7 +49,7 @@ ALLOWED = {
     (LOGIN_REQUIRED, EXCHANGING), (VALID, EXCHANGING),
     (EXCHANGING, VALID), (EXCHANGING, LOGIN_REQUIRED), (LOGIN_REQUIRED, VALID), (VALID, VALID),
     (VALID, EXPIRED), (EXCHANGING, EXPIRED), (LOGIN_REQUIRED, EXPIRED), (VALID, REVOKED),
-    (EXPIRED, LOGIN_REQUIRED), (REVOKED, LOGIN_REQUIRED), (VALID, LOGIN_REQUIRED),
+    (LOGIN_REQUIRED, LOGIN_REQUIRED), (EXPIRED, LOGIN_REQUIRED), (REVOKED, LOGIN_REQUIRED), (VALID, LOGIN_REQUIRED),
 }  # fmt: skip
 
 
@@ -91,7 +92,7 @@ class AuthMachine(RuleBasedStateMachine):
         assert (step.at, step.to_state, step.cause) == (status.since, status.state, status.cause)
         assert step.at == self.now
         assert step.cause
-        if step.from_state == step.to_state:
+        if step.from_state == step.to_state == VALID:
             assert status.fingerprint != self.told_valid, "the same token was told twice"
         self.state = step.to_state
         self.told_valid = status.fingerprint if step.to_state == VALID else ""
@@ -154,6 +155,12 @@ class AuthMachine(RuleBasedStateMachine):
         self.give(LoginFailed("Kite says no"))
         if before == EXCHANGING:
             assert self.state == (VALID if self.using else LOGIN_REQUIRED)
+
+    @rule()
+    def login_ended(self):
+        before, using = self.state, self.using
+        self.give(LoginEnded("Kite says cancelled"))
+        assert (self.state, self.using) == (before, using)
 
     @rule(token=TOKENS)
     def succeeded(self, token):

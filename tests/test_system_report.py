@@ -55,8 +55,27 @@ def test_only_who_may_act_is_offered_to_check_again_and_to_log_out():
     reports = [system_report(desk, access={"role": role}) for role in ("operator", "viewer", "")]
     assert [one["can_recheck"] for one in reports] == [True, False, True]
     assert [one["can_log_out"] for one in reports] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("cause", "user", "offered"),
+    [
+        ("logged in", "SIM001", True),
+        ("found in the token file", "SIM001", True),
+        ("handed over by a program", "", False),
+        ("handed over by a program", "SIM001", False),
+    ],
+)
+def test_of_a_simulator_one_logs_out_if_a_person_has_logged_in(cause: str, user: str, offered: bool):
+    desk = StubDesk()
     desk.simulated = True
-    assert not system_report(desk)["can_log_out"], "a simulation needs no login"
+    status = desk.auth_status()
+    status.cause, status.user_id = cause, user
+    desk.auth_status = lambda: status  # type: ignore[method-assign]
+    assert system_report(desk)["can_log_out"] is offered
+    assert not system_report(desk, access={"role": "viewer"})["can_log_out"]
+    status.state = "LOGIN_REQUIRED"
+    assert not system_report(desk)["can_log_out"]
 
 
 def test_a_row_may_be_a_mapping_too():

@@ -30,7 +30,13 @@ REFUSED = "Kite refused the token (403)"
 #: Dead tokens remembered; beyond it the oldest is forgotten, which costs one refused request.
 DEAD_KEPT = 16
 
-_CAUSES = {"login": "logged in", "file": "found in the token file", "update": "handed over by a program"}
+#: How the cause of a login that came to nothing begins.
+FAILED = "login failed: "
+
+#: The cause of a login that no person made.
+HANDED_OVER = "handed over by a program"
+
+_CAUSES = {"login": "logged in", "file": "found in the token file", "update": HANDED_OVER}
 
 
 def next_expiry(issued_at_ns: int) -> int:
@@ -92,6 +98,13 @@ class LoginFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class LoginEnded:
+    """A login came to its end at Kite, before there was anything to exchange."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ApiSucceeded:
     """Kite answered a request that was made with this token."""
 
@@ -132,6 +145,7 @@ Event = (
     | FileFailed
     | LoginStarted
     | LoginFailed
+    | LoginEnded
     | ApiSucceeded
     | ApiFailed
     | Timer
@@ -259,7 +273,9 @@ class Auth:
                 self._go(EXCHANGING, "a request token is being exchanged", now_ns, actions)
             case LoginFailed():
                 self._failed(event.reason)
-                self._end_exchange(f"login failed: {event.reason}", now_ns, actions)
+                self._end_exchange(f"{FAILED}{event.reason}", now_ns, actions)
+            case LoginEnded() if self._state == LOGIN_REQUIRED:
+                self._go(LOGIN_REQUIRED, f"{FAILED}{event.reason}", now_ns, actions)
             case ApiSucceeded() | ApiFailed():
                 self._answered(event, now_ns, actions)
             case FileFailed():

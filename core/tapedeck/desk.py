@@ -18,7 +18,7 @@ import pandas as pd
 
 from tapedeck import sessions
 from tapedeck.asked import Asked
-from tapedeck.auth import AuthStatus, Transition
+from tapedeck.auth import FAILED, AuthStatus, Transition
 from tapedeck.check_report import Report
 from tapedeck.checks import check
 from tapedeck.clock import Clock, SwitchableClock, SystemClock, ist_date, to_ist
@@ -127,7 +127,7 @@ class Desk:
             on_subscribed=self.hub.subscribed,
             on_unsubscribed=self.hub.unsubscribed,
             on_answer=exchange.answered,
-            why_login=lambda: exchange.account.status.cause,
+            why_login=lambda: exchange.account.status.cause.removeprefix(FAILED),
             clock=clock,
             in_session=self._in_session,
         )

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tapedeck import sessions
+from tapedeck.auth import HANDED_OVER, VALID
 from tapedeck.clock import to_ist
 from tapedeck.settings import SETTINGS
 
@@ -56,9 +57,14 @@ def system_report(desk: Any, *, access: Mapping[str, Any] | None = None) -> dict
         "versions": dict(versions()),
         "access": {"user": "", "role": ""} | dict(access or {}),
         "can_recheck": callable(getattr(desk, "recheck", None)) and may_act,
-        "can_log_out": auth["state"] == "VALID" and not desk.simulated and may_act,
+        "can_log_out": auth["state"] == VALID and may_act and (not desk.simulated or _by_a_person(auth)),
     }
     return _scrubbed(report, secrets_of(getattr(desk, "settings", None)))
+
+
+def _by_a_person(auth: Mapping[str, Any]) -> bool:
+    # A desk logs in to its own simulator by itself, every time anew: there is nothing to log out of.
+    return bool(auth["user_id"]) and auth["cause"] != HANDED_OVER
 
 
 def config_report(desk: Any) -> dict[str, Any]:

@@ -156,6 +156,11 @@ class KiteAccount:
             self._tell()
         return self.status
 
+    def login_ended(self, reason: str) -> AuthStatus:
+        """A login was given up or refused at Kite: everybody hears why; a token that is valid stays."""
+        self._give(auth.LoginEnded(reason))
+        return self.status
+
     def update_token(self, credentials: Credentials) -> AuthStatus:
         """Use a token that a program has, and save it; the one in use already changes nothing.
 

@@ -62,10 +62,14 @@ class Account:
         self._request_tokens[token] = self._clock.monotonic()
         return token
 
+    def signed(self, request_token: str, checksum: str) -> bool:
+        """Whether the checksum was made with the API secret; says nothing of the request token."""
+        expected = hashlib.sha256((self.api_key + request_token + self._api_secret).encode()).hexdigest()
+        return hmac.compare_digest(expected.encode(), checksum.encode())
+
     def exchange(self, request_token: str, checksum: str) -> str | None:
         """The access token for a request token, which is used up; None when it or the checksum is wrong."""
-        expected = hashlib.sha256((self.api_key + request_token + self._api_secret).encode()).hexdigest()
-        if not hmac.compare_digest(expected.encode(), checksum.encode()):
+        if not self.signed(request_token, checksum):
             return None
         issued = self._request_tokens.pop(request_token, None)
         if issued is None or self._clock.monotonic() - issued > REQUEST_TOKEN_S:

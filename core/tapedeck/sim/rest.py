@@ -173,6 +173,10 @@ class SessionToken(KiteHandler):
         account = self.exchange.account
         if api_key != account.api_key:
             self.refuse(403, "Invalid `api_key`.")
+        if not account.signed(request_token, checksum):
+            # Kite looks at the checksum first: a wrong secret is told from a token that was used.
+            self.exchange.log.refuse_token("login")
+            self.refuse(403, "Invalid `checksum`.")
         access_token = account.exchange(request_token, checksum)
         if access_token is None:
             self.exchange.log.refuse_token("login")
