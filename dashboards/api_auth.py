@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tapedeck.auth import AuthStatus
 from tapedeck.clock import to_ist
 from tapedeck.errors import ConfigError, InputRefused, KiteError, RateLimited, TapedeckError
-from tapedeck.kite.login import parse_request_token
+from tapedeck.kite.login import REQUEST_TOKEN, parse_request_token
 from tapedeck.users import OPERATOR
 
 from .answers import Answer, BadRequest, Deed
@@ -50,6 +50,17 @@ class Login(Deed):
             return 409, {"error": "not_configured", "reason": str(wrong)}
 
 
+class Outcome(NamedTuple):
+    """How a way back from Kite ended: `problem` is empty when the desk is logged in.
+
+    `request_token` is one that a terminal may wait for, empty in all other cases.
+    """
+
+    status: int
+    problem: str = ""
+    request_token: str = ""
+
+
 class Callback(Answer):
     """`GET /api/auth/callback`: Kite sends the browser here with a request token. Answers a page that closes itself.
 
@@ -64,15 +75,15 @@ class Callback(Answer):
 
     async def get(self) -> None:
         try:
-            status, problem = await self._finish()
+            ended = await self._finish()
         except BadRequest as wrong:
-            status, problem = 400, str(wrong)
-        self.set_status(status)
+            ended = Outcome(400, str(wrong))
+        self.set_status(ended.status)
         self.set_header("Content-Type", "text/html; charset=UTF-8")
         self.set_header("Referrer-Policy", "no-referrer")
         # The window was opened by a page of the desk and has been at Kite: it must still be able to close itself.
         self.set_header("Cross-Origin-Opener-Policy", "unsafe-none")
-        page, policy = outcome_page(problem)
+        page, policy = outcome_page(ended.problem, request_token=ended.request_token)
         self.set_header("Content-Security-Policy", policy)
         await self.finish(page)
 
@@ -82,27 +93,31 @@ class Callback(Answer):
     async def answer(self) -> tuple[int, dict[str, Any]]:
         raise NotImplementedError  # `get` answers a page
 
-    async def _finish(self) -> tuple[int, str]:
-        """Status and what went wrong; empty when the desk is logged in."""
-        refused = self._journeys.end(self._text("state") or "", _login_of(self))
+    async def _finish(self) -> Outcome:
+        state, status = self._text("state") or "", self._text("status") or ""
+        refused = self._journeys.end(state, _login_of(self))
         if refused:
             log.warning("a way back from Kite's login was refused: %s", refused)
-            return 403, refused
-        status = self._text("status") or ""
+            return Outcome(403, refused, "" if state or status != "success" else self._for_a_terminal())
         if status != "success":
             ended = f"Kite ended the login with status {status[:20]!r}"
             await asyncio.to_thread(self.desk.exchange.account.login_ended, ended)
-            return 200, f"{ended}. Nothing has changed; log in again."
+            return Outcome(200, f"{ended}. Nothing has changed; log in again.")
         try:
             token = parse_request_token(self._text("request_token") or "")
             await asyncio.to_thread(self.desk.exchange.account.exchange, token)
         except (InputRefused, ConfigError) as wrong:
-            return 400, str(wrong)
+            return Outcome(400, str(wrong))
         except RateLimited as wrong:
-            return 429, str(wrong)
+            return Outcome(429, str(wrong))
         except KiteError as wrong:
-            return 502, str(wrong)
-        return 200, ""
+            return Outcome(502, str(wrong))
+        return Outcome(200)
+
+    def _for_a_terminal(self) -> str:
+        """The request token of `tapedeck login`, whose way back has no state; empty when there is none."""
+        token = self._text("request_token") or ""
+        return token if REQUEST_TOKEN.fullmatch(token) else ""
 
 
 class Logout(Deed):

@@ -64,30 +64,44 @@ def _digest(state: str) -> str:
 
 #: Takes the request token out of the window's address and history before anything else, then closes the window.
 _SCRIPT = 'history.replaceState(null, "", "/"); if (document.body.dataset.done) window.close()'
+#: The terminal wants the token, so it stays in the address too: nothing but to make it easy to copy.
+_SELECT_SCRIPT = 'document.getElementById("token").select()'
 _STYLE = (
     f":root {{ {variables('dark')} }}"
     f"@media (prefers-color-scheme: light) {{ :root {{ {variables('light')} }} }}"
     "body { margin: 0; padding: 24px; background: var(--td-background); color: var(--td-text); font: 14px/1.5 "
     "var(--td-font); } svg { width: 18px; height: 18px; color: var(--td-accent); vertical-align: -3px; }"
     "h1 { font-size: 16px; margin: 0 0 8px; } p { margin: 0 0 8px; color: var(--td-muted); max-width: 60ch; }"
-    "a { color: var(--td-accent); }"
+    "a { color: var(--td-accent); } label { display: block; margin: 0 0 4px; } input { width: 100%; max-width: 44ch; "
+    "height: 32px; margin: 0 0 12px; padding: 0 8px; color: var(--td-text); background: var(--td-panel); "
+    "border: 1px solid var(--td-faint); border-radius: 3px; font: 13px ui-monospace, monospace; }"
 )
 
 
-def outcome_page(problem: str) -> tuple[str, str]:
-    """The page at the end and its content security policy; `problem` is what went wrong, empty when nothing did."""
-    if problem:
+def outcome_page(problem: str, *, request_token: str = "") -> tuple[str, str]:
+    """The page at the end and its content security policy; `problem` is what went wrong, empty when nothing did.
+
+    `request_token` is shown to be taken to a terminal that waits for it: it works once, and only with the API secret.
+    """
+    if request_token:
+        said = (
+            f"<h1>Not logged in from here</h1><p role='alert'>{escape(problem)}</p>"
+            "<label for='token'>If you began with <code>tapedeck login</code>, paste this into the terminal:</label>"
+            f"<input id='token' readonly value='{escape(request_token)}'>"
+        )
+    elif problem:
         said = f"<h1>Not logged in to Kite</h1><p role='alert'>{escape(problem)}</p>"
     else:
         said = "<h1>Logged in to Kite</h1><p>The desk goes on by itself. You can close this window.</p>"
     done = "" if problem else ' data-done="1"'
+    script = _SELECT_SCRIPT if request_token else _SCRIPT
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Tapedeck</title>'
         f"<style>{_STYLE}</style></head><body{done}>{LOGO} Tapedeck{said}"
-        f'<p><a href="/">Open the desk</a></p><script>{_SCRIPT}</script></body></html>'
+        f'<p><a href="/">Open the desk</a></p><script>{script}</script></body></html>'
     )
     policy = (
-        f"default-src 'none'; style-src 'sha256-{_hash(_STYLE)}'; script-src 'sha256-{_hash(_SCRIPT)}'; "
+        f"default-src 'none'; style-src 'sha256-{_hash(_STYLE)}'; script-src 'sha256-{_hash(script)}'; "
         "base-uri 'none'; frame-ancestors 'none'"
     )
     return page, policy

@@ -10,6 +10,15 @@ from dashboards.kite_login import JOURNEY_S, MAX_JOURNEYS, Journeys, outcome_pag
 from tapedeck.clock import ManualClock
 
 
+def test_a_terminal_that_waits_is_given_its_token_and_the_address_stays() -> None:
+    page, policy = outcome_page("the address had no state", request_token="abcd1234EFGH")
+    assert "If you began with <code>tapedeck login</code>, paste this into the terminal:" in page
+    assert "readonly value='abcd1234EFGH'" in page
+    assert "replaceState" not in page
+    assert "data-done=" not in page
+    assert policy != outcome_page("")[1], "its script is another one"
+
+
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock(0, monotonic=50.0)

@@ -14,6 +14,7 @@ import requests
 from playwright.sync_api import Browser
 
 from dashboards.access import find_port
+from tapedeck.cli import main
 from tests.page_support import flow
 from tests.running import Program, roots_of, start_desk, start_sim
 from tests.support import wait_until
@@ -167,6 +168,39 @@ def test_a_way_back_that_is_not_right_logs_nobody_in(
     assert why in answer.text
     assert "<b>" not in answer.text
     assert pair.auth()["state"] == "LOGIN_REQUIRED"
+
+
+def test_a_terminals_login_is_finished_beside_a_desk_that_the_browser_has_open(
+    pair: Pair, visitor: Visitor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = consent(visitor).partition("&state=")[0]
+    page = visitor.navigate(path)
+    token = parse_qs(urlsplit(path).query)["request_token"][0]
+    assert (page.status_code, token in page.text) == (403, True)
+    assert (page.headers["Referrer-Policy"], page.headers["Cache-Control"]) == ("no-referrer", "no-store")
+    assert pair.auth()["state"] == "LOGIN_REQUIRED"
+    for name, value in (Pair.settings(pair.sim) | {"TAPEDECK_DATA": str(pair.data)}).items():
+        monkeypatch.setenv(name, value)
+    assert main(["login", "--request-token", token]) == 0
+    wait_until(lambda: pair.auth()["state"] == "VALID")
+    assert token not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("bad", ["%3Cb%3Eabcdefgh", "short", ""])
+def test_what_is_no_request_token_is_not_shown(pair: Pair, visitor: Visitor, bad: str) -> None:
+    page = visitor.navigate(f"/api/auth/callback?status=success&request_token={bad}")
+    assert page.status_code == 403
+    assert "paste this" not in page.text
+
+
+def test_a_login_that_ends_at_kite_is_told_to_every_page(pair: Pair, visitor: Visitor) -> None:
+    visitor.navigate(consent(visitor).replace("status=success", "status=cancelled"))
+    cause = "Kite ended the login with status 'cancelled'"
+    assert (pair.auth()["state"], pair.auth()["cause"]) == ("LOGIN_REQUIRED", f"login failed: {cause}")
+    wait_until(lambda: pair.desk.json("/api/system/health")["feed"]["reason"] == f"login required: {cause}")
+    log_in(visitor)
+    visitor.navigate(consent(visitor).replace("status=success", "status=cancelled"))
+    assert pair.auth()["state"] == "VALID", "a token that is good stays"
 
 
 def test_the_way_back_is_open_once_and_to_the_browser_that_set_out(pair: Pair, visitor: Visitor) -> None:

@@ -41,7 +41,7 @@ def login_required(*events: auth.Event) -> str:
     for event in (auth.Configured(), *events):
         machine.handle(event, NOW)
     said = feed.Feed(rng=random.Random(1))
-    said.handle(feed.Start("", True, machine.status.cause), 0.0)
+    said.handle(feed.Start("", True, machine.status.cause.removeprefix(auth.FAILED)), 0.0)
     return said.status.reason
 
 
@@ -121,6 +121,9 @@ SAID: dict[str, Callable[[Any], str]] = {
     "login required: expired at 06:00 IST": lambda _: login_required(auth.TokenFound("f", NOW - 24 * 3600 * 10**9)),
     "login required: Kite refused the token (403)": lambda _: login_required(FOUND, auth.ApiFailed("token", "f")),
     "login required: logged out": lambda _: login_required(FOUND, auth.LoggedOut()),
+    "login required: Kite ended the login with status 'cancelled'": lambda _: login_required(
+        auth.LoginEnded("Kite ended the login with status 'cancelled'")
+    ),
     "login required: the token file was removed": lambda _: login_required(FOUND, auth.TokenGone()),
     "ZERODHA_API_SECRET is empty; a login to Kite cannot be finished without it": lambda _: without_secret(),
     "this login was not begun here, took over five minutes or was used before: click LOGIN again": lambda _: way_back(
