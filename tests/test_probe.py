@@ -6,14 +6,17 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tapedeck.cli import main
 from tapedeck.clock import SystemClock
+from tapedeck.errors import RateLimited
 from tapedeck.kite.login import Credentials, TokenFile
 from tapedeck.kite.owner import OwnerLock
-from tapedeck.kite.probe import attempt
+from tapedeck.kite.probe import REFUSED, TRIES, Kite, attempt, wrong_token
 from tapedeck.kite.probe_feed import Watch, first_packets, heartbeats, index_change, text_messages
 from tests.sim_support import INFY, NIFTY, Sim
 from tests.support import wait_until
@@ -154,3 +157,38 @@ def test_a_probe_that_stumbles_says_so_without_the_text_of_the_error():
     seen = attempt("Why?", stumble, CREDENTIALS)
     assert seen == ("Why?", "the probe itself failed (RuntimeError)", True)
     assert attempt("What?", lambda: "it was\n the-days-token", CREDENTIALS).seen == "it was ***"
+
+
+# -- beside a desk that asks with the same key ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("refusals", "seen"), [(TRIES - 1, ("at last", False)), (TRIES, (REFUSED, True))])
+def test_a_429_is_no_answer_and_is_asked_again_a_few_times(refusals, seen):
+    left = [RateLimited("Kite says: Too many requests")] * refusals
+
+    def ask() -> str:
+        if left:
+            raise left.pop()
+        return "at last"
+
+    assert attempt("What?", ask, CREDENTIALS)[1:] == seen
+    assert not left
+
+
+def test_each_429_is_told_to_the_quota_before_the_next_request():
+    order: list[Any] = []
+    answers = [(429, {"Retry-After": "2"}), (429, {}), (403, {"Content-Type": "application/json"})]
+
+    class Session:
+        def get(self, *_args: Any, **_options: Any) -> Any:
+            status, headers = answers.pop(0)
+            order.append(status)
+            return SimpleNamespace(status_code=status, headers=headers, text='{"error_type": "TokenException"}')
+
+    kite = Kite(
+        SimpleNamespace(root="http://kite.test"), CREDENTIALS, SystemClock(), SystemClock(),
+        pace=lambda kind: order.append(kind), on_refused=lambda *refusal: order.append(refusal), session=Session(),
+    )  # type: ignore[arg-type]  # fmt: skip
+    seen = attempt("What answers a wrong token?", lambda: wrong_token(kite), CREDENTIALS)
+    assert seen.seen == 'HTTP 403, application/json, {"error_type": "TokenException"}'
+    assert order == ["other", 429, ("other", 2.0), "other", 429, ("other", 0.0), "other", 403]

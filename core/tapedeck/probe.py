@@ -57,7 +57,7 @@ def probe(settings: Settings, credentials: Credentials, clock: Clock, *, seconds
     rest = KiteRest(
         settings.api_key, lambda: credentials.access_token, settings.kite_rest, pace=quota, on_refused=quota.refused
     )
-    kite = Kite(rest, credentials, clock, SystemClock(), quota)
+    kite = Kite(rest, credentials, clock, SystemClock(), quota, quota.refused)
     try:
         yield from ask_rest(kite)
         if seconds > 0:

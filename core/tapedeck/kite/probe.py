@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import requests
 
 from tapedeck.clock import MINUTE, SECOND, Clock, to_ist
-from tapedeck.errors import BadAnswer, NetworkFailed, TapedeckError
+from tapedeck.errors import BadAnswer, NetworkFailed, RateLimited, TapedeckError
 
 from .login import Credentials
 from .rest import KiteRest, ist_text
@@ -28,6 +28,9 @@ SHARE, INDEX = "NSE:INFY", "NSE:NIFTY 50"
 TOO_MANY_DAYS = 61
 #: Characters of an answer that are shown.
 SHOWN = 300
+#: How often a question is asked that Kite refuses with 429: a desk that runs asks with the same key.
+TRIES = 4
+REFUSED = "not seen: Kite said 429 (the running desk asks too); run it again"
 WRONG_TOKEN = "not-a-token"
 TIMEOUT_S = 10.0
 
@@ -42,13 +45,17 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True)
 class Kite:
-    """What the questions are asked with: `clock` is market time, `machine` this machine's; `pace` is the quota."""
+    """What the questions are asked with: `clock` is market time, `machine` this machine's; `pace` is the quota.
+
+    `on_refused` hears of a 429, so that `pace` waits longer before the next request of that kind.
+    """
 
     rest: KiteRest
     credentials: Credentials
     clock: Clock
     machine: Clock
     pace: Callable[[str], object]
+    on_refused: Callable[[str, float], object]
     session: requests.Session = field(default_factory=requests.Session)
     #: Instrument token by key, from the dump.
     tokens: dict[str, int] = field(default_factory=dict)
@@ -70,14 +77,25 @@ def ask_rest(kite: Kite) -> Iterator[Seen]:
 
 
 def attempt(question: str, ask: Callable[[], str], credentials: Credentials) -> Seen:
-    """What `ask` saw, or why it saw nothing; never with the token in it."""
+    """What `ask` saw, or why it saw nothing; never with the token in it. A 429 is no answer: it is asked again."""
     try:
-        seen, failed = ask(), False
+        seen, failed = _patiently(ask), False
+    except RateLimited:
+        seen, failed = REFUSED, True
     except TapedeckError as exc:
         seen, failed = f"{type(exc).__name__}: {exc}", True
     except Exception as exc:  # noqa: BLE001  one question that stumbles leaves the others; its text may hold an address
         seen, failed = f"the probe itself failed ({type(exc).__name__})", True
     return Seen(question, scrub(seen, credentials), failed)
+
+
+def _patiently(ask: Callable[[], str]) -> str:
+    for _ in range(TRIES - 1):
+        try:
+            return ask()
+        except RateLimited:
+            continue  # the quota knows of it, and waits before the next request
+    return ask()
 
 
 def scrub(text: str, credentials: Credentials) -> str:
@@ -173,16 +191,21 @@ def _token(kite: Kite, key: str) -> int:
 def _get(
     kite: Kite, path: str, *, kind: str, params: dict[str, str] | None = None, token: str = ""
 ) -> requests.Response:
-    """The answer as it is, without the client that turns it into exceptions."""
+    """The answer as it is, without the client that turns it into exceptions; but for a 429, which answers nothing."""
     kite.pace(kind)
     key, access = kite.credentials.api_key, token or kite.credentials.access_token
     headers = {"X-Kite-Version": "3", "Authorization": f"token {key}:{access}"}
     try:
-        return kite.session.get(
+        answer = kite.session.get(
             kite.rest.root + path, headers=headers, params=params, timeout=TIMEOUT_S, allow_redirects=False
         )
     except requests.RequestException as exc:
         raise NetworkFailed(f"Kite could not be reached ({type(exc).__name__})") from None
+    if answer.status_code == 429:
+        said = answer.headers.get("Retry-After", "")
+        kite.on_refused(kind, float(said) if said.isascii() and said.isdigit() else 0.0)
+        raise RateLimited("Kite answered 429")
+    return answer
 
 
 def _envelope(answer: requests.Response) -> str:
