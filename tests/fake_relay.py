@@ -78,6 +78,7 @@ class FakeDesk:
         self.report: dict[str, Any] | None = None
         self.reports = 0
         self.posted: list[str] = []
+        self.role = "operator"
         #: 09:15 of the day of MARKET_MS.
         self.open_ms = MARKET_MS - 45 * 60_000
 

@@ -108,6 +108,24 @@ class PostHandler(RequestHandler):
         self.finish({})
 
 
+class MeHandler(RequestHandler):
+    """Who looks, in the role that a test gives them."""
+
+    def initialize(self, desk: FakeDesk) -> None:
+        self.desk = desk
+
+    def get(self) -> None:
+        self.finish({"user": "asha", "role": self.desk.role, "mode": "password"})
+
+
+class LoginHandler(PostHandler):
+    """Sends the window to an empty page, where a test closes it."""
+
+    def post(self) -> None:
+        self.desk.posted.append(self.request.path)
+        self.finish({"login_url": "about:blank"})
+
+
 class ReportHandler(RequestHandler):
     """`desk.report` as it is now; while there is none, 503."""
 
@@ -128,6 +146,6 @@ def fake_routes(desk: FakeDesk) -> list[tuple[str, type, dict[str, Any]]]:
     handlers = {
         "workspace": WorkspaceHandler, "day": DayHandler, "instruments": InstrumentsHandler,
         "instruments/listed": ListedHandler, "system/report": ReportHandler,
-        "system/recheck": PostHandler, "auth/logout": PostHandler,
+        "system/recheck": PostHandler, "auth/logout": PostHandler, "auth/login": LoginHandler, "access/me": MeHandler,
     }  # fmt: skip
     return [(rf"/api/{name}", handler, {"desk": desk}) for name, handler in handlers.items()]

@@ -2,7 +2,7 @@
 
 import {BLANK, change, clockText, countdown, dayText, directionOf, percent, price, quantity, whole, yyyymmddText} from "./format.js"
 import {F} from "./wire.js"
-import {login, loginText} from "./login.js"
+import {login, loginText, roleOf} from "./login.js"
 import {numbers} from "./market.js"
 import {setData, setText, toggles} from "./tiles.js"
 
@@ -55,10 +55,11 @@ export class Bars {
     for (const element of this.texts) {
       const item = page.statusTexts[element.dataset.td]
       if (item === undefined) continue
-      const {text, state, title} = typeof item === "object" ? item : {text: item}
+      const {text, state, title, off} = typeof item === "object" ? item : {text: item}
       if (text !== undefined) setText(element, text)
       if (state !== undefined) setData(element, "state", state)
       if (title !== undefined && element.title !== title) element.title = title
+      if (off !== undefined && element.disabled !== off) element.disabled = off
     }
   }
 }
@@ -90,7 +91,7 @@ function statusTexts(page, now) {
     ...feedTexts(market, verdict),
     ...stripTexts(market, verdict, now),
     ...segmentTexts(market, verdict, marketNow),
-    login: loginText(market, verdict),
+    login: loginText(market, verdict, roleOf(page)),
     notice: notice(market, verdict, marketNow),
     saved: {text: page.saveProblem, state: page.saveProblem ? "on" : ""},
     reload: {state: page.sessionLost || market.problem ? "on" : ""},
@@ -127,13 +128,18 @@ const FEED_WORDS = {
   LOGIN_REQUIRED: "LOGIN REQUIRED", STANDBY: "STANDBY",
 }
 
+// Beside these words the badge has room for the age, and it is what they are about; the others need the room.
+const AGED = new Set(["LIVE", "LATE", "SILENT", "STALE"])
+
 function feedTexts(market, verdict) {
   const age = Number.isFinite(verdict.age) ? `${verdict.age < 100 ? verdict.age.toFixed(1) : Math.floor(verdict.age)} s` : ""
   let word = {live: "LIVE", late: "LATE", loading: "CONNECTING"}[verdict.state]
   word ??= verdict.dead ? (market.connected ? "DESK SILENT" : "DESK OFFLINE") : FEED_WORDS[market.feedState]
+  const aged = AGED.has(word)
+  const why = verdict.reason || "time since the exchange feed was last heard"
   return {
-    feed: {text: word, state: verdict.state, title: verdict.reason || "time since the exchange feed was last heard"},
-    "feed-age": {text: age, state: verdict.state},
+    feed: {text: word, state: verdict.state, title: aged || !age ? why : `${why}; last heard ${age} ago`},
+    "feed-age": {text: aged ? age : "", state: verdict.state},
     simulated: {state: market.simulated ? "on" : "", title: market.source},
     replay: {state: market.replay ? "on" : "", title: market.source},
   }

@@ -210,7 +210,7 @@ export class Detail {
     const there = this.chart.draw({key, mode: view.mode, close, tick, direction, host: this.tile, last, room: this.room})
     this.paintPill(there, last, tick, direction)
     setData(this.day, "there", there ? "yes" : "")
-    setText(this.day.firstElementChild, !there && key && view.mode !== "loading" ? dayWord(this.chart.source, key) : "")
+    setText(this.day.firstElementChild, !there && key && view.mode !== "loading" ? dayWord(this.chart.source, key, this.page) : "")
     if (contract && day && (day.previous_oi ?? null) === null) this.chart.source.again()
   }
 
@@ -225,7 +225,9 @@ export class Detail {
   }
 }
 
-function dayWord(source, key) {
+function dayWord(source, key, {market, verdict}) {
+  // Without a login nothing is fetched, whatever was under way.
+  if (market.loggedOut || market.feedState === "LOGIN_REQUIRED") return verdict.reason
   if (!source || source.key !== key || !source.answers) return ""
   if (!source.day) return "no session today"
   return source.fetching ? "the day's prices are being fetched" : "no prices of today yet"

@@ -76,6 +76,8 @@ export class Page {
     this.failures = 0
     this.day = undefined
     this.sessionLost = false
+    this.role = undefined
+    this.loginWatch = null
     this.message = ""
     this.saveProblem = ""
     this.base = new URL(model.url.replace(/api\/stream$/, ""), document.baseURI)
@@ -112,6 +114,7 @@ export class Page {
   stop() {
     this.stopped = true
     clearTimeout(this.timer)
+    clearInterval(this.loginWatch)
     cancelAnimationFrame(this.due)
     for (const [target, name, handler] of this.listeners ?? []) target.removeEventListener(name, handler)
     for (const target of this.targets.values()) target.part.stop?.()
