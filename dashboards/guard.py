@@ -111,6 +111,12 @@ class Guarded(RequestHandler):
             self.set_header("WWW-Authenticate", 'Bearer realm="tapedeck"')
         self.finish(json.dumps({"error": names.get(status, "refused"), "reason": reason}))
 
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """An error that the handler itself left unanswered, as JSON like all others."""
+        self.set_header("Content-Type", "application/json; charset=UTF-8")
+        self.set_header("Cache-Control", "no-store")
+        self.finish(json.dumps({"error": self._reason.lower().replace(" ", "_"), "reason": self._reason}))
+
     def _ask_to_log_in(self) -> None:
         if not wants_page(self):
             return self.refuse(401, "not logged in: open the desk's address, or send Authorization: Bearer TOKEN")

@@ -35,8 +35,8 @@ class LoginPage(RequestHandler):
     def get(self) -> None:
         principal = _guarded(self).principal
         if principal is None:
-            stale = "That address is of an earlier start of the desk." if self.get_query_argument("old", "") else ""
-            self._form(200, stale)
+            wrong = self.get_query_argument("old", "")
+            self._form(200, "That is not the token of this start of the desk." if wrong else "")
         elif self.get_query_argument("next", ""):
             self.redirect(self._next(), status=303)
         else:

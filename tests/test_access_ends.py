@@ -180,7 +180,7 @@ def test_without_the_token_the_page_says_where_it_is_and_takes_it(single, heard)
     answer = visitor.navigate("/?token=of-yesterday&list=Banks")
     assert answer.headers["Location"] == "/login?next=%2F%3Flist%3DBanks&old=1"
     page = visitor.navigate(answer.headers["Location"]).text
-    assert "earlier start" in page
+    assert "That is not the token of this start of the desk." in page
     assert "terminal" in page
     assert single.serving.door.token not in page
     for _ in range(TRIES):

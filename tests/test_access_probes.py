@@ -188,7 +188,8 @@ def test_no_module_is_imported_because_an_address_names_it(desk, visit):
         sys.modules.pop(module, None)
     for path in wanted:
         assert visit().get("/components/" + path).status_code == 401
-        assert visit("asha").get("/components/" + path).status_code == 404
+        answer = visit("asha").get("/components/" + path)
+        assert (answer.status_code, answer.json()["error"]) == (404, "not_found")
     assert not {"this", "antigravity", "pandas.tests.frame.common"} & set(sys.modules)
     for path in ("/liveness?endpoint=/", "/rest/session_info", "/admin"):
         assert visit().get(path).status_code == 401
@@ -265,7 +266,9 @@ def test_a_request_that_no_page_of_the_desk_made_changes_nothing(desk, visit):
 
 def test_logging_out_by_a_link_is_not_possible(visit):
     operator = visit("asha")
-    assert operator.get("/logout").status_code == 405
+    answer = operator.get("/logout")
+    assert (answer.status_code, answer.json()["error"]) == (405, "method_not_allowed")
+    assert answer.headers["Cache-Control"] == "no-store"
     assert operator.get("/api/access/me").status_code == 200
     assert visit().get("/logout").status_code == 405
 

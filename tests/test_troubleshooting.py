@@ -20,6 +20,7 @@ from tapedeck.errors import ConfigError
 from tapedeck.kite.account import KiteAccount
 from tapedeck.kite.handshake import failure
 from tapedeck.kite.rest import map_error
+from tapedeck.views.bars import status_strip
 from tests.fake_relay import SNAPSHOT, FakeDesk, FakeRelay, make_instruments
 
 pytest_plugins = ["tests.page_fixtures"]
@@ -143,6 +144,7 @@ SAID: dict[str, Callable[[Any], str]] = {
     "desk not reachable, retrying": lambda page: page_says(page, at=9000, connected=False),
     "desk silent, waiting": lambda page: page_says(page, at=9000),
     "catching up": lambda page: page_says(page, at=9000, gapSince=1000, sequence=-1, arrivedAt=8900),
+    "session ended · reload": lambda _: str(status_strip({}, source="kite").object),
     "logged out: reload the page to log in": lambda page: page_says(page, loggedOut=True),
     "not in today's instrument list": lambda page: page_says(page, key="NSE:GONE"),
     "subscribing": lambda page: page_says(page, key="NSE:NEW", awaiting=True),
