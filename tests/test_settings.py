@@ -114,7 +114,7 @@ def test_a_wrong_value_gives_way_to_the_default_and_says_what_is_allowed(name, w
     assert problem.level == "error"
     assert problem.message == f"was {wrong!r}; allowed: {allowed}"
     assert problem.source == settings.found[name].source == "environment"
-    until = f"; until then {setting.default} is used" if setting.default else ""
+    until = f"; until then {setting.default} is used" if setting.default and "_KITE_" not in name else ""
     assert problem.remedy == f"Correct {name} or remove it{until}"
 
 
@@ -166,6 +166,12 @@ def test_what_could_send_a_key_to_the_wrong_place_keeps_the_desk_from_kite_and_f
     assert settings.has_credentials
     assert settings.kite_problem.startswith(why)
     assert any(problem.level == "error" for problem in settings.problems)
+
+
+@pytest.mark.parametrize("name", ["TAPEDECK_KITE_REST", "TAPEDECK_KITE_WS", "TAPEDECK_KITE_LOGIN"])
+def test_with_a_key_a_wrong_root_is_not_said_to_be_replaced_by_kites(name):
+    problem = only(load(KITE | {name: "nowhere"}), name)
+    assert problem.remedy == f"Correct {name} or remove it; until then Kite is not contacted"
 
 
 def test_a_secret_that_stands_where_the_key_should_is_not_shown_even_in_part():
@@ -235,6 +241,7 @@ def test_no_key_as_kite_makes_them_is_taken_for_a_placeholder():
     [
         ("changeme-changeme-changeme-changeme", "is a placeholder"),
         ("kQ9xV2mT7zW4bN6c", "has 16 characters; allowed: 32 or more"),
+        ("q" * 64, "is one character over and over"),
         ("ab" * 30, "is made of 2 different characters over and over"),
         ("kQ9xV2mT7zW4bN6c" * 3, "repeats the same 16 characters"),
         ("kQ9xV2mT7zW4bN6cR8yP" * 2, "repeats the same 20 characters"),

@@ -126,6 +126,31 @@ def test_a_placeholder_in_an_address(name):
     ]
 
 
+@pytest.mark.parametrize("host", ["desk.example.com", "example.org", "desk.example", "your-host.test"])
+def test_the_host_of_an_example_is_a_placeholder_wherever_it_stands(host):
+    callback = f"https://{host}{CALLBACK}"
+    assert told({"FRONTEND_URL": f"https://{host}"}) == [
+        ("error", "FRONTEND_URL", "names a placeholder", "Set FRONTEND_URL to the real address"),
+    ]
+    assert told(KITE | {"REDIRECT_URL": callback}) == [
+        ("error", "REDIRECT_URL", "names a placeholder",
+         f"Register http://127.0.0.1:5006{CALLBACK} at {CONSOLE} and set REDIRECT_URL=http://127.0.0.1:5006{CALLBACK}"),
+    ]  # fmt: skip
+    assert told(KITE | {"REDIRECT_URL": callback, "FRONTEND_URL": f"https://{host}"})[1] == (
+        "error", "REDIRECT_URL", "names a placeholder",
+        f"Set FRONTEND_URL to the real address and REDIRECT_URL to the same with {CALLBACK} after it",
+    )  # fmt: skip
+
+
+def test_a_redirect_url_that_is_wrong_in_two_ways_has_one_row_with_one_remedy():
+    right = f"https://desk.test{CALLBACK}"
+    assert told(KITE | OUTSIDE | {"REDIRECT_URL": "http://other.test/callback"}) == [
+        ("error", "REDIRECT_URL",
+         f"leads to /callback; allowed: {CALLBACK}, and is http on other.test; Kite accepts http only for 127.0.0.1 "
+         "and localhost", f"Register {right} at {CONSOLE} and set REDIRECT_URL={right}"),
+    ]  # fmt: skip
+
+
 def test_half_of_kites_addresses_pointed_elsewhere():
     assert told(KITE | {"TAPEDECK_KITE_WS": "ws://127.0.0.1:8000"}) == [
         ("error", "TAPEDECK_KITE_WS",

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from tapedeck.errors import ConfigError
 from tapedeck.kite.account import KiteAccount
 from tapedeck.kite.handshake import failure
 from tapedeck.kite.rest import map_error
+from tapedeck.settings import load
 from tapedeck.views.bars import status_strip
 from tests.fake_relay import SNAPSHOT, FakeDesk, FakeRelay, make_instruments
 
@@ -36,13 +38,13 @@ def explained() -> list[str]:
 # -- the login -------------------------------------------------------------------------------------------------------
 
 
-def login_required(*events: auth.Event) -> str:
-    """What a feed says of a login that went through these events."""
+def login_required(*events: auth.Event, problem: str = "") -> str:
+    """What a feed says of a login that went through these events, on a desk with that problem of its key."""
     machine = auth.Auth()
-    for event in (auth.Configured(), *events):
+    for event in (auth.Configured(problem), *events):
         machine.handle(event, NOW)
     said = feed.Feed(rng=random.Random(1))
-    said.handle(feed.Start("", True, machine.status.cause.removeprefix(auth.FAILED)), 0.0)
+    said.handle(feed.Start("", True, machine.status.why_blank), 0.0)
     return said.status.reason
 
 
@@ -56,6 +58,16 @@ def without_secret() -> str:
     with pytest.raises(ConfigError) as refused:
         account.login_url()
     return str(refused.value)
+
+
+def unusable_key() -> str:
+    return load({"ZERODHA_API_KEY": "your_api_key"}).kite_problem
+
+
+def key_astray() -> str:
+    with TemporaryDirectory() as folder:
+        (Path(folder) / ".env").write_text("ZERODHA_API_KEY: kq8v3x1m5t7z9w2b\n", encoding="utf-8")
+        return load({}, folder=Path(folder)).kite_problem
 
 
 def way_back(state: str, *, owner: str = "login:a") -> str:
@@ -126,6 +138,8 @@ SAID: dict[str, Callable[[Any], str]] = {
         auth.LoginEnded("Kite ended the login with status 'cancelled'")
     ),
     "login required: the token file was removed": lambda _: login_required(FOUND, auth.TokenGone()),
+    "not set up: ZERODHA_API_KEY is a placeholder": lambda _: login_required(problem=unusable_key()),
+    "not set up: .env line 1 is not NAME=value": lambda _: login_required(problem=key_astray()),
     "ZERODHA_API_SECRET is empty; a login to Kite cannot be finished without it": lambda _: without_secret(),
     "this login was not begun here, took over five minutes or was used before: click LOGIN again": lambda _: way_back(
         "other"

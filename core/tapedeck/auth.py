@@ -175,6 +175,12 @@ class AuthStatus:
     last_failure: str = ""
     fingerprint: str = ""
 
+    @property
+    def why_blank(self) -> str:
+        """The words beside a number that is not there for want of a token: what would help, and the cause."""
+        # A login would not help a desk without a usable key, and there is none to be had.
+        return f"{'not set up' if self.state == UNCONFIGURED else 'login required'}: {self.cause.removeprefix(FAILED)}"
+
 
 @dataclass(frozen=True, slots=True)
 class Transition:

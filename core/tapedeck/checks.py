@@ -150,9 +150,11 @@ def _settings_rows(settings: Settings) -> Iterator[Row]:
 def _notes(settings: Settings) -> dict[str, str]:
     """What an unset setting comes to."""
     notes = {}
-    if settings.simulate or not settings.has_credentials:
+    if not settings.wants_kite:
         why = "used" if settings.simulate else "set"
         notes["ZERODHA_API_KEY"] = f"is not {why}: the market is simulated"
+    elif not settings.has_credentials:
+        notes["ZERODHA_API_KEY"] = "is not set, but was meant: see below; the market is not simulated"
     if not settings.jwt_secret and is_loopback(settings.host):
         notes["JWT_SECRET"] = "is made by the desk itself and kept in its data folder"
     if not settings.frontend_url:
@@ -235,8 +237,11 @@ def _calendar_row(today: date, answer: Future[Any]) -> Row:
 
 def _kite_rows(settings: Settings, answers: _Answers, *, ask_kite: bool) -> Iterator[Row]:
     path = settings.data / TOKEN_FILE
-    if settings.simulate or not settings.has_credentials:
+    if not settings.wants_kite:
         yield Row(OK, "Kite", "", "", "is not used: the market is simulated")
+        return
+    if not settings.has_credentials:
+        yield Row(OK, "Kite", "", "", "is not contacted while the key that was meant cannot be read")
         return
     failed = _failure(answers["token"])
     if failed is not None:

@@ -62,6 +62,7 @@ def _need_settings(settings: Settings) -> None:
         raise ConfigError(
             f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} empty; take them from your app at "
             "https://developers.kite.trade and set them"
+            + (f". {settings.kite_problem}" if settings.kite_problem and not settings.api_key else "")
         )
     wrong = [str(told[name]) for name in NEEDED if name in told] or [settings.kite_problem]
     if wrong != [""]:

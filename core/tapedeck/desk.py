@@ -18,7 +18,7 @@ import pandas as pd
 
 from tapedeck import sessions
 from tapedeck.asked import Asked
-from tapedeck.auth import FAILED, AuthStatus, Transition
+from tapedeck.auth import UNCONFIGURED, AuthStatus, Transition
 from tapedeck.check_report import Report
 from tapedeck.checks import check
 from tapedeck.clock import Clock, SwitchableClock, SystemClock, ist_date, to_ist
@@ -127,7 +127,7 @@ class Desk:
             on_subscribed=self.hub.subscribed,
             on_unsubscribed=self.hub.unsubscribed,
             on_answer=exchange.answered,
-            why_login=lambda: exchange.account.status.cause.removeprefix(FAILED),
+            why_login=lambda: exchange.account.status.why_blank,
             clock=clock,
             in_session=self._in_session,
         )
@@ -287,10 +287,15 @@ class Desk:
     def not_ready(self) -> list[str]:
         """Every reason why live numbers cannot be trusted now; empty when they can."""
         reasons = []
+        login = self.exchange.account.status
+        feed = self.hub.feed()
+        why = feed.why_blank()
+        # Without a usable key nothing else can be had either: the cause is said once.
+        if login.state == UNCONFIGURED and why == login.why_blank:
+            return [why]
         if self.listing.problem:
             reasons.append(self.listing.problem)
-        feed = self.hub.feed()
-        if why := feed.why_blank():
+        if why:
             reasons.append(why if feed.state == "LIVE" else f"feed is {feed.state}: {why}")
         return reasons
 

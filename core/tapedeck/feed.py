@@ -449,8 +449,9 @@ class Feed:
         if not self._running:
             return "IDLE", self._why or "not started"
         if not self._wanted:
-            why = "Kite refused the token (403)" if self._token else self._login or "there is no access token"
-            return "LOGIN_REQUIRED", f"login required: {why}"
+            if self._token:
+                return "LOGIN_REQUIRED", "login required: Kite refused the token (403)"
+            return "LOGIN_REQUIRED", self._login or "login required: there is no access token"
         if self._line is _Line.OPEN:
             return ("LIVE", "") if self._proven else ("CONNECTING", "connected, waiting for the first frame")
         if self._stale:

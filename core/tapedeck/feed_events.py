@@ -31,7 +31,7 @@ DEFAULT_TIMINGS = Timings()
 class Start:
     """Hold a connection from now on; `token` is the fingerprint of the credentials, empty when there are none.
 
-    `why` says then why a login is needed.
+    `why` says then why there are none: `login required: no token yet`.
     """
 
     token: str = ""
@@ -91,7 +91,7 @@ class TokenChanged:
     """The credentials may have changed; `token` is their fingerprint, empty when there are none.
 
     `renewed`: somebody logged in again. A refused token that a new login returned is worth one more attempt.
-    `why` says why a login is needed when there are none.
+    `why` says why there are none, as at the start.
     """
 
     token: str

@@ -85,7 +85,7 @@ class Settings:
     """What the desk was told. Secrets, and addresses that may hold one, are left out of the repr.
 
     `found` has for every setting its value as shown and its source, `problems` everything that was wrong.
-    `kite_problem` says why Kite may not be contacted although a key was given; empty when it may.
+    `kite_problem` says why Kite may not be contacted although a key was given, or meant; empty when it may.
     """
 
     api_key: str = ""
@@ -112,8 +112,16 @@ class Settings:
 
     @property
     def has_credentials(self) -> bool:
-        """Whether an API key is given, be it a placeholder: without one only the simulated exchange can run."""
+        """Whether an API key is given, be it a placeholder."""
         return bool(self.api_key)
+
+    @property
+    def wants_kite(self) -> bool:
+        """Whether the desk is one for Kite: by a key, or by one that was meant and could not be read.
+
+        Only without either may the simulated exchange run by itself.
+        """
+        return not self.simulate and (self.has_credentials or bool(self.kite_problem))
 
     @property
     def own_exchange(self) -> bool:
@@ -184,7 +192,8 @@ def _settle(setting: Setting, layers: Sequence[Layer]) -> tuple[Any, Found, Prob
         # What is no address may be a password that went astray.
         hide = setting.secret or (setting.kind == "address" and "@" in raw)
         shown = values.HIDDEN if hide else repr(raw if len(raw) <= 60 else raw[:59] + "…")
-        until = f"; until then {setting.default} is used" if setting.default else ""
+        # Of a root of Kite nothing is: with a key the desk keeps away from Kite, without one it needs none.
+        until = f"; until then {setting.default} is used" if setting.default and setting.name not in rules.ROOTS else ""
         remedy = f"Correct {setting.name} or remove it{until}"
         problem = Problem("error", setting.name, shown, source, f"was {shown}; allowed: {setting.allowed}", remedy)
         return default, Found(shown, source), problem
@@ -196,8 +205,11 @@ def _judged(settings: Settings, wrong: list[Problem], rest: Sequence[Problem]) -
         # Even the beginning of what may be the secret is not shown.
         hidden = settings.found["ZERODHA_API_KEY"]._replace(value=values.HIDDEN)
         settings = replace(settings, found={**settings.found, "ZERODHA_API_KEY": hidden})
+    wrong = [rules.away_from_kite(problem) if settings.has_credentials else problem for problem in wrong]
+    rest = rules.meant_kite(settings, rest)
+    settings = replace(settings, kite_problem=rules.kite_problem(settings, [*wrong, *rest]))
     broken = {problem.name for problem in wrong}
     judged = [problem for problem in rules.judge(settings) if problem.name not in broken]
     if any(problem.name == "JWT_SECRET" and problem.level == "error" for problem in judged):
         settings = replace(settings, jwt_secret="")
-    return replace(settings, problems=(*wrong, *judged, *rest), kite_problem=rules.kite_problem(settings, wrong))
+    return replace(settings, problems=(*wrong, *judged, *rest))

@@ -36,7 +36,9 @@ Every start looks at all of it at once and prints what is wrong, where it came f
 A wrong value does not stop the desk: the default takes its place, and the part concerned says that it is off. Only a
 wrong command line stops it, and a desk that others could reach without logging in. A key or an address of Kite that
 is wrong keeps the desk away from Kite altogether: a key never goes to another place than was meant, and simulated
-prices never stand in for real ones.
+prices never stand in for real ones. The same holds for a key that may have been meant: when a line or a file could
+not be read, or a name is nearly `ZERODHA_API_KEY`, a desk without a key says so and stays blank until that is
+corrected, or it is started with `--sim`.
 
 ```
 tapedeck check            # the same by hand: a table; ends with `All critical settings are valid`

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from dotenv.parser import parse_stream
 
-from tapedeck.settings_values import Problem
+from tapedeck.settings_values import HIDDEN, Problem, show_plain
 
 ENV_FILE = ".env"
 TOML_FILE = "desk.toml"
@@ -75,7 +75,8 @@ def load_files(folder: Path, secrets: frozenset[str]) -> Files:
 def parse_env(text: str) -> tuple[Layer, list[Problem]]:
     """A `.env` file: `NAME=value` lines, with or without quotes and `export`; `$NAME` is not replaced.
 
-    A line that is something else, or a name without `=`, is a problem. The last of two of one name counts.
+    A line that is something else, or a name without `=`, is a problem. The last of two of one name counts, and that
+    there are two is a problem as well.
     """
     values: dict[str, str] = {}
     lines: dict[str, int] = {}
@@ -92,6 +93,8 @@ def parse_env(text: str) -> tuple[Layer, list[Problem]]:
                 _broken(ENV_FILE, line, "is not NAME=value", f"Correct line {line} of .env, or put # before it")
             )
         elif binding.key is not None:
+            if first := lines.get(binding.key):
+                problems.append(_twice(binding.key, first, line))
             values[binding.key] = binding.value or ""
             lines[binding.key] = line
     return Layer(ENV_FILE, values, lines), problems
@@ -145,7 +148,17 @@ def _read(path: Path) -> tuple[str, int]:
             raise OSError(errno.EINVAL, "not a file")
         if info.st_size > LARGEST:
             raise OSError(errno.EFBIG, "too large")
-        return file.read(LARGEST).decode("utf-8-sig"), stat.S_IMODE(info.st_mode)
+        data = file.read(LARGEST)
+        if b"\0" in data:
+            # Two bytes a character, or no text at all: none of its names would be found.
+            raise UnicodeDecodeError("utf-8", data, data.index(0), data.index(0) + 1, "a zero byte")
+        return data.decode("utf-8-sig"), stat.S_IMODE(info.st_mode)
+
+
+def _twice(name: str, first: int, line: int) -> Problem:
+    name = show_plain(name)
+    why = f"is in line {first} and in line {line} of .env, of which the last counts"
+    return Problem("warning", name, HIDDEN, f"{ENV_FILE} line {line}", why, f"Remove one of the two lines of {name}")
 
 
 def _broken(name: str, line: int, why: str, remedy: str) -> Problem:

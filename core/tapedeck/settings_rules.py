@@ -16,6 +16,7 @@ from tapedeck.settings_values import (
     in_address,
     is_loopback,
     placeholder,
+    placeholder_host,
     show_address,
     show_plain,
     weakness,
@@ -31,7 +32,10 @@ MAKE_SECRET = 'python -c "import secrets; print(secrets.token_urlsafe(48))"'
 REDIS_IN_CONTAINER = "REDIS_URL=redis://redis:6379/0"
 #: How the names of our own settings begin.
 OURS = "TAPEDECK_"
-_ROOTS = ("TAPEDECK_KITE_REST", "TAPEDECK_KITE_WS", "TAPEDECK_KITE_LOGIN")
+ROOTS = ("TAPEDECK_KITE_REST", "TAPEDECK_KITE_WS", "TAPEDECK_KITE_LOGIN")
+_KEYS = ("ZERODHA_API_KEY", "ZERODHA_API_SECRET")
+#: Settings without a beginning of ours that a near miss is told of in the environment, too.
+_PLAIN = ("JWT_SECRET", "REDIS_URL", "FRONTEND_URL", "REDIRECT_URL")
 #: Addresses to listen on that are none to open.
 EVERYWHERE = ("0.0.0.0", "::", "[::]")
 #: Hosts that are Kite's own.
@@ -53,16 +57,48 @@ def judge(settings: Settings) -> list[Problem]:
 
 
 def kite_problem(settings: Settings, wrong: Iterable[Problem]) -> str:
-    """Why Kite may not be contacted with the key that was given; empty when it may. `wrong` could not be read.
+    """Why Kite may not be contacted with the key that was given or meant; empty when it may.
 
-    A root that could not be read must not send the key to another place than was meant, and a key that is none,
-    or may be the secret, must not be sent at all.
+    `wrong` could not be read. A root that could not be read must not send the key to another place than was meant,
+    and a key that is none, or may be the secret, must not be sent at all. A key that went astray in a file must not
+    leave simulated prices in the place of real ones.
     """
-    if not settings.has_credentials:
+    if settings.has_credentials:
+        roots = (problem for problem in wrong if problem.name in ROOTS)
+        reason = next(chain(roots, _unusable(settings), _mixed_roots(settings)), None)
+    else:
+        reason = next((problem for problem in wrong if _astray(settings, problem)), None)
+    if reason is None:
         return ""
-    roots = (problem for problem in wrong if problem.name in _ROOTS)
-    reason = next(chain(roots, _unusable(settings), _mixed_roots(settings)), None)
-    return f"{reason.name} {reason.message}; {reason.remedy}" if reason else ""
+    name = reason.source if reason.name in (ENV_FILE, TOML_FILE) else reason.name
+    return f"{name} {reason.message}; {reason.remedy}"
+
+
+def away_from_kite(problem: Problem) -> Problem:
+    """A root of Kite that could not be read, with what it comes to for a desk with a key; others as they are."""
+    if problem.name not in ROOTS:
+        return problem
+    return problem._replace(remedy=f"{problem.remedy}; until then Kite is not contacted")
+
+
+def meant_kite(settings: Settings, problems: Iterable[Problem]) -> list[Problem]:
+    """The problems; those that may have cost the desk its key are errors, with the other way out in the remedy."""
+    told = []
+    for problem in problems:
+        if _astray(settings, problem):
+            remedy = problem.remedy + (" Correct the name" if problem.remedy.endswith("?") else "")
+            problem = problem._replace(level="error", remedy=f"{remedy}, or start with --sim")
+        told.append(problem)
+    return told
+
+
+def _astray(settings: Settings, problem: Problem) -> bool:
+    """Whether a key of Kite may have been lost here: part of a file was not read, or a name is nearly the key's."""
+    if settings.has_credentials or settings.simulate:
+        return False
+    if problem.name in (ENV_FILE, TOML_FILE):
+        return problem.level == "error"
+    return problem.name in _KEYS or _nearest(problem.name, _KEYS, bare=True) in _KEYS
 
 
 def in_container(settings: Settings) -> list[Problem]:
@@ -86,7 +122,7 @@ def unknown_names(layers: Iterable[Layer], known: Sequence[str], *, also: Sequen
         for name in sorted(set(layer.values) - set(known) - set(also)):
             near = _nearest(name, known, bare=layer.name == TOML_FILE)
             ours = name.upper().startswith(OURS) or layer.name == TOML_FILE
-            kin = name.upper().startswith(("KITE_", "ZERODHA_")) or layer.name == ENV_FILE
+            kin = name.upper().startswith(("KITE_", "ZERODHA_")) or near in _PLAIN or layer.name == ENV_FILE
             if ours or (kin and near and near not in given):
                 shown = show_plain(name)
                 remedy = f"Did you mean {near}?" if near else f"Remove {shown}; docs/settings.md lists what can be set"
@@ -100,7 +136,10 @@ def _nearest(name: str, known: Sequence[str], *, bare: bool) -> str:
     word = re.sub(r"^KITE_", "ZERODHA_", name.upper())
     if word.startswith(OURS):
         ours = {one.removeprefix(OURS): one for one in known if one.startswith(OURS)}
-        return next((ours[near] for near in difflib.get_close_matches(word.removeprefix(OURS), ours, n=1)), "")
+        bare_word = word.removeprefix(OURS)
+        if f"ZERODHA_{bare_word}" in known:
+            return f"ZERODHA_{bare_word}"
+        return next((ours[near] for near in difflib.get_close_matches(bare_word, ours, n=1)), "")
     for prefix in ("ZERODHA_", *([OURS] if bare else [])):
         if prefix + word in known:
             return prefix + word
@@ -135,7 +174,8 @@ def _incomplete(settings: Settings) -> Iterator[Problem]:
         why, remedy = "is not set, so nobody can log in to Kite", "Set ZERODHA_API_SECRET to that of your app at"
         yield _problem(settings, "error", "ZERODHA_API_SECRET", why, f"{remedy} {CONSOLE}")
     if settings.api_secret and not settings.api_key:
-        why = "is not set, so the secret is of no use and the market is simulated"
+        simulated = "" if settings.wants_kite else " and the market is simulated"
+        why = f"is not set, so the secret is of no use{simulated}"
         remedy = f"Set ZERODHA_API_KEY to that of your app at {CONSOLE} or remove ZERODHA_API_SECRET"
         yield _problem(settings, "error", "ZERODHA_API_KEY", why, remedy)
 
@@ -159,12 +199,8 @@ def _jwt_secret(settings: Settings) -> Iterator[Problem]:
 
 
 def _addresses(settings: Settings) -> Iterator[Problem]:
-    for name, value in (
-        ("FRONTEND_URL", settings.frontend_url),
-        ("REDIRECT_URL", settings.redirect_url),
-        ("REDIS_URL", settings.redis_url),
-    ):
-        if value and placeholder(urlsplit(value).hostname or ""):
+    for name, value in (("FRONTEND_URL", settings.frontend_url), ("REDIS_URL", settings.redis_url)):
+        if value and placeholder_host(urlsplit(value).hostname or ""):
             yield _problem(settings, "error", name, "names a placeholder", f"Set {name} to the real address")
     if settings.frontend_url and not _safe(settings.frontend_url):
         why = "is http outside this machine: passwords and cookies cross the network in the clear"
@@ -181,24 +217,37 @@ def _redirect(settings: Settings) -> Iterator[Problem]:
     if not (settings.redirect_url or settings.has_credentials):
         return
     address, right = settings.address, settings.address + CALLBACK
-    remedy = f"Register {right} at {CONSOLE} and set REDIRECT_URL={right}"
-    callback = urlsplit(settings.callback)
-    if callback.path != CALLBACK or callback.query or callback.fragment:
-        why = f"leads to {show_plain(callback.path) or '/'}; allowed: {CALLBACK}"
-        yield _problem(settings, "error", "REDIRECT_URL", why, remedy)
-    if not settings.frontend_url and settings.host in EVERYWHERE:
-        return  # nobody can say yet where people log in; FRONTEND_URL is reported
-    if not _safe(settings.callback):
-        why = f"is http on {callback.hostname}; Kite accepts http only for 127.0.0.1 and localhost"
-        if not _safe(address):
+    if why := ", and ".join(_astray_callback(settings)):
+        remedy = f"Register {right} at {CONSOLE} and set REDIRECT_URL={right}"
+        if settings.host in EVERYWHERE and not settings.frontend_url:
+            # Nobody can say yet where people log in; FRONTEND_URL is reported as well.
+            remedy = f"Set FRONTEND_URL first, then REDIRECT_URL to the same with {CALLBACK} after it"
+        elif placeholder_host(urlsplit(address).hostname or ""):
+            remedy = f"Set FRONTEND_URL to the real address and REDIRECT_URL to the same with {CALLBACK} after it"
+        elif not _safe(address):
             https = f"https://{urlsplit(address).netloc}"
             remedy = f"Set FRONTEND_URL={https} and REDIRECT_URL={https}{CALLBACK}, and register that at {CONSOLE}"
         yield _problem(settings, "error", "REDIRECT_URL", why, remedy)
+
+
+def _astray_callback(settings: Settings) -> Iterator[str]:
+    """Everything that is wrong with the callback, in words."""
+    callback, address = urlsplit(settings.callback), settings.address
+    host = callback.hostname or ""
+    if settings.redirect_url and placeholder_host(host):
+        yield "names a placeholder"
+        return
+    if callback.path != CALLBACK or callback.query or callback.fragment:
+        yield f"leads to {show_plain(callback.path) or '/'}; allowed: {CALLBACK}"
+    if not settings.frontend_url and settings.host in EVERYWHERE:
+        return
+    if not _safe(settings.callback):
+        yield f"is http on {host}; Kite accepts http only for 127.0.0.1 and localhost"
     elif not _same_origin(settings.callback, address, any_port=settings.port == 0 and not settings.frontend_url):
         why = f"is on {_origin(settings.callback)}, but people log in on {_origin(address)}"
-        if is_loopback(callback.hostname or "") and is_loopback(urlsplit(address).hostname or ""):
+        if is_loopback(host) and is_loopback(urlsplit(address).hostname or ""):
             why += "; a browser keeps their cookies apart"
-        yield _problem(settings, "error", "REDIRECT_URL", why, remedy)
+        yield why
 
 
 def _same_origin(one: str, other: str, *, any_port: bool) -> bool:

@@ -203,6 +203,15 @@ def placeholder(value: str) -> bool:
     return bool(text) and (_PLACEHOLDER.fullmatch(text) is not None or plain in _WORDS or plain.startswith(_BEGINNINGS))
 
 
+#: Hosts of examples, with all below them: they are set aside for that and lead nowhere (RFC 2606).
+_EXAMPLES = (".example", ".example.com", ".example.net", ".example.org")
+
+
+def placeholder_host(host: str) -> bool:
+    """Whether a host only holds the place of one: `your-host`, `desk.example.com`."""
+    return placeholder(host) or f".{host}".lower().endswith(_EXAMPLES)
+
+
 #: What secrets people think up are made of, longest first.
 _COMMON = re.compile(
     "|".join(sorted((
@@ -221,6 +230,8 @@ def weakness(secret: str) -> str:
         return "is a placeholder"
     if len(secret) < SECRET_LENGTH:
         return f"has {len(secret)} characters; allowed: {SECRET_LENGTH} or more"
+    if len(set(secret)) == 1:
+        return "is one character over and over"
     if len(set(secret)) < SECRET_VARIETY:
         return f"is made of {len(set(secret))} different characters over and over"
     period = _period(secret)

@@ -86,15 +86,16 @@ class Exchange(Protocol):
 def open_exchange(settings: Settings, clock: Clock) -> Exchange:
     """The exchange the settings ask for.
 
-    With a Kite key: Kite (or wherever its roots were pointed). Without one, or when asked to simulate: the
-    simulator the roots point at, or one started as a child of this process. `clock` is market time.
+    With a Kite key, or one that was meant and could not be read: Kite (or wherever its roots were pointed). Without
+    one, or when asked to simulate: the simulator the roots point at, or one started as a child of this process.
+    `clock` is market time.
 
     Raises
     ------
     SimulatorError
         If a simulator was wanted and could not be reached or started.
     """
-    if settings.has_credentials and not settings.simulate:
+    if settings.wants_kite:
         return KiteExchange(settings, clock)
     if not settings.own_exchange:
         child = SimChild(
