@@ -17,7 +17,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.ioloop import IOLoop
 from tornado.websocket import WebSocketHandler
 
-from tapedeck.bearers import Bearers, jwt_secret
+from tapedeck.bearers import Bearers, desk_secret
 from tapedeck.clock import Clock, SystemClock
 from tapedeck.errors import AccessRefused, ConfigError
 from tapedeck.settings import Settings
@@ -59,7 +59,7 @@ class Door:
         self.gate = Gate(port, settings.host, settings.frontend_url)
         self.users = Users(settings.data)
         self.mode = PASSWORD if self.users.names() else TOKEN
-        secret = jwt_secret(settings.jwt_secret, settings.data, loopback=is_loopback(settings.host))
+        secret = desk_secret(settings.jwt_secret, settings.data, loopback=is_loopback(settings.host))
         self.bearers = Bearers(secret, settings.data, self._clock)
         self.logins = Logins(settings.data, port, self._clock, self._current)
         self.lockout = Lockout()

@@ -57,6 +57,8 @@ class Logins:
         self._saving = threading.Lock()
         self._logins: dict[str, Login] = {key: one for key, one in self._read().items() if one.port == port}
         self._saved = dict(self._logins)
+        #: Why the last writing failed; told once, and again when another follows.
+        self._failure = ""
         self.expire()
 
     def __len__(self) -> int:
@@ -124,9 +126,12 @@ class Logins:
             try:
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 write_private(self.path, json.dumps({"version": 1, "logins": document}, indent=1))
-                self._saved = logins
+                self._saved, self._failure = logins, ""
             except OSError as failed:
-                log.warning("the logins could not be written: %s", failed.strerror)
+                why = failed.strerror or type(failed).__name__
+                if why != self._failure:
+                    log.warning("the logins could not be written (%s) and end with this desk", why)
+                self._failure = why
 
     def _differs(self, logins: dict[str, Login]) -> bool:
         if logins.keys() != self._saved.keys():
@@ -147,7 +152,7 @@ class Logins:
         try:
             document = json.loads(read_private(self.path))["logins"]
             found = {str(key): _login(about) for key, about in document.items()}
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             log.warning("%s could not be read: everybody logs in again", self.path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import stat
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tapedeck import cli
-from tapedeck.bearers import AUDIENCE, MAX_DAYS, Bearers, jwt_secret
+from tapedeck.bearers import AUDIENCE, MAX_DAYS, Bearers, desk_secret, jwt_secret
 from tapedeck.clock import DAY, SECOND, ManualClock
 from tapedeck.errors import AccessRefused, ConfigError
 from tapedeck.settings_values import is_loopback
@@ -73,8 +74,23 @@ def test_a_revoked_token_is_refused_here_and_in_other_processes_and_stays_so(bea
         assert not desk.valid(key)
         assert desk.verify(kept)
     clock.advance(31 * 86_400)
-    bearers.revoke("00ff")
-    assert list(json.loads((tmp_path / "revoked.json").read_text())) == ["00ff"], "the expired one is not kept"
+    bearers.issue("three")
+    (later,) = [row["jti"] for row in bearers.issued()]
+    bearers.revoke(later)
+    bearers.revoke(later)
+    assert list(json.loads((tmp_path / "revoked.json").read_text())) == [later], "the expired one is not kept"
+
+
+def test_a_number_that_was_not_issued_here_is_not_said_to_be_revoked(bearers, tmp_path):
+    token = bearers.issue("one")
+    with pytest.raises(ConfigError, match="^no token 00ff was issued here; `tapedeck token list` shows"):
+        bearers.revoke("00ff")
+    for malformed in ("", "../x", "00 ff", token, "x" * 80):
+        with pytest.raises(ConfigError, match="^no token of that number was issued here") as refused:
+            bearers.revoke(malformed)
+        assert not malformed or malformed[:20] not in str(refused.value)
+    assert not (tmp_path / "revoked.json").exists()
+    assert bearers.verify(token)
 
 
 @pytest.mark.parametrize(
@@ -173,6 +189,15 @@ def test_what_is_kept_of_a_token_opens_nothing(bearers, tmp_path):
     assert SECRET not in repr(bearers) + repr(vars(bearers).keys())
 
 
+@pytest.mark.parametrize("text", ["not json", "[]", "{", '{"00ff": "soon"}', '{"00ff": {}}', "3"])
+def test_a_list_of_tokens_that_is_none_is_told_with_the_remedy(bearers, tmp_path, text):
+    for name in ("tokens.json", "revoked.json"):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ConfigError, match=f"{name} cannot be read; restore it, or remove it"):
+            bearers.revoke("00ff")
+        (tmp_path / name).unlink()
+
+
 # -- the secret --------------------------------------------------------------------------------------------------------
 
 
@@ -185,6 +210,25 @@ def test_a_loopback_desk_makes_its_own_secret_once(tmp_path):
     assert jwt_secret(SECRET, tmp_path / "data", loopback=True) == SECRET
     (tmp_path / "data" / "jwt_secret").write_text("")
     assert len(jwt_secret("", tmp_path / "data", loopback=True)) >= 48
+
+
+@pytest.mark.parametrize("place", ["a file", "below a file", "/proc/none"])
+def test_a_desk_whose_folder_cannot_be_used_signs_with_a_secret_of_this_run(tmp_path, caplog, place):
+    (tmp_path / "file").write_text("")
+    folder = {"a file": tmp_path / "file", "below a file": tmp_path / "file" / "data"}.get(place, Path(place))
+    with pytest.raises(ConfigError, match="jwt_secret cannot be written .* set TAPEDECK_DATA to a folder that can"):
+        jwt_secret("", folder, loopback=True)
+    made = desk_secret("", folder, loopback=True)
+    assert len(made) >= 48
+    assert made != desk_secret("", folder, loopback=True)
+    assert "end with it" in caplog.text
+    assert made not in caplog.text
+    assert desk_secret(SECRET, folder, loopback=False) == SECRET
+    with pytest.raises(ConfigError, match="JWT_SECRET"):
+        desk_secret("", folder, loopback=False)
+    desk = Bearers(made, folder, ManualClock(NOW * SECOND))
+    with pytest.raises(ConfigError, match=r"tokens\.json cannot be written"):
+        desk.issue("one")
 
 
 def test_a_weak_secret_signs_nothing(tmp_path, caplog):
@@ -220,5 +264,8 @@ def test_tokens_are_made_listed_and_revoked_at_the_command_line(tmp_path, monkey
     capsys.readouterr()
     assert cli.main(["token", "list"]) == 0
     assert "revoked" in capsys.readouterr().out
+    assert cli.main(["token", "revoke", "00ff"]) == 1
+    said = capsys.readouterr()
+    assert (said.out, "no token 00ff was issued here" in said.err) == ("", True)
     assert cli.main(["token", "create", "--days", "0"]) == 1
     assert "1 to 366" in capsys.readouterr().err

@@ -63,7 +63,7 @@ def test_another_process_sees_what_one_changed_and_a_changed_user_has_another_fi
     assert other.load()
     assert other.fingerprint("asha") not in ("", before)
     assert other.verify("asha", "a longer horse")
-    known.remove("ASHA")
+    known.remove("ASHA", force=True)
     other.load()
     assert other.fingerprint("asha") == ""
 
@@ -116,6 +116,23 @@ def test_a_link_in_its_place_is_not_followed(tmp_path, known):
         Users(tmp_path / "other")
 
 
+def test_an_operator_may_go_while_another_stays_and_a_viewer_always(known):
+    known.remove("bob")
+    known.add("carol", PASSWORD)
+    known.remove("asha")
+    with pytest.raises(ConfigError, match="carol is the last operator"):
+        known.remove("Carol")
+    assert known.names() == ["carol"]
+
+
+def test_a_folder_that_cannot_be_used_has_no_users_and_takes_none(tmp_path):
+    (tmp_path / "data").write_text("")
+    found = Users(tmp_path / "data")
+    assert (found.names(), found.load()) == ([], False)
+    with pytest.raises(ConfigError, match=r"users\.json cannot be written .* set TAPEDECK_DATA to a folder that can"):
+        found.add("asha", PASSWORD)
+
+
 def test_a_viewer_looks_and_an_operator_does_both():
     assert Principal("a", OPERATOR).may(OPERATOR)
     assert Principal("a", OPERATOR).may(VIEWER)
@@ -152,6 +169,12 @@ def test_users_are_added_listed_changed_and_removed_at_the_command_line(run, tmp
     assert Users(tmp_path).verify("asha", "a longer horse")
     assert run("user", "remove", "bob")[0] == 0
     assert run("user", "list")[1] == "asha\toperator\n"
+    status, said, errors = run("user", "remove", "asha")
+    assert (status, said) == (1, "")
+    assert "asha is the last operator: nobody can log in to Kite then; add another first, or --force" in errors
+    assert run("user", "list")[1] == "asha\toperator\n"
+    assert run("user", "remove", "asha", "--force")[0] == 0
+    assert run("user", "list")[1] == ""
 
 
 def test_a_password_is_typed_twice_and_never_shown(run, tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ MAX_DAYS = 366
 MAX_TOKEN = 4096
 #: A token made on a machine whose clock is ahead by so much is taken.
 LEEWAY_S = 60
+_NUMBER = re.compile(r"[0-9A-Za-z]{1,32}")
 REVOKED, ISSUED, SECRET = "revoked.json", "tokens.json", "jwt_secret"
 
 
@@ -59,16 +61,36 @@ def jwt_secret(given: str, data: Path, *, loopback: bool) -> str:
     return _kept_secret(data / SECRET)
 
 
+def desk_secret(given: str, data: Path, *, loopback: bool) -> str:
+    """`jwt_secret` for a desk that starts: on loopback, where none can be kept, one for this run alone, and a warning.
+
+    Raises
+    ------
+    ConfigError
+        If the desk is open to a network and JWT_SECRET is missing or weak.
+    """
+    try:
+        return jwt_secret(given, data, loopback=loopback)
+    except ConfigError as wrong:
+        if not loopback:
+            raise
+        log.warning(
+            "%s. Until then the secret is one of this run: pages that are open, logins and tokens end with it", wrong
+        )
+        return secrets.token_urlsafe(48)
+
+
 def _kept_secret(path: Path) -> str:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     made = secrets.token_urlsafe(48)
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Only one of two that start at once makes it.
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        pass
     except OSError as failed:
-        raise ConfigError(f"{path} cannot be written ({failed.strerror}); TAPEDECK_DATA must be writable") from None
+        # A file in the place of the folder exists, too.
+        if not isinstance(failed, FileExistsError) or not path.parent.is_dir():
+            why = failed.strerror or type(failed).__name__
+            raise ConfigError(f"{path} cannot be written ({why}); set TAPEDECK_DATA to a folder that can") from None
     else:
         with open(fd, "w", encoding="ascii") as file:
             file.write(made)
@@ -77,10 +99,13 @@ def _kept_secret(path: Path) -> str:
         kept = read_private(path).decode("ascii").strip()
     except (OSError, ValueError) as failed:
         raise ConfigError(f"{path} cannot be read ({failed}); remove it: another is made") from None
-    if weakness(kept):
+    if not weakness(kept):
+        return kept
+    try:
         write_private(path, made)
-        return made
-    return kept
+    except OSError as failed:
+        raise ConfigError(f"{path} cannot be written ({failed.strerror}); remove it: another is made") from None
+    return made
 
 
 class Bearers:
@@ -168,13 +193,15 @@ class Bearers:
         Raises
         ------
         ConfigError
-            If it is no number of a token.
+            If no token of that number was issued here.
         """
-        if not (jti.isascii() and jti.isalnum() and 1 <= len(jti) <= 64):
-            raise ConfigError(f"the number of the token was {jti[:80]!r}; `tapedeck token list` shows them")
-        now = self._now()
-        known = self._read(ISSUED).get(jti, {"exp": now + MAX_DAYS * 86_400})
-        self._write(REVOKED, {one: exp for one, exp in self._read(REVOKED).items() if exp > now} | {jti: known["exp"]})
+        now, revoked = self._now(), self._read(REVOKED)
+        known = self._read(ISSUED).get(jti, {"exp": revoked.get(jti)})
+        if known["exp"] is None:
+            # What is no number may be a whole token, which is not repeated.
+            shown = jti if _NUMBER.fullmatch(jti) else "of that number"
+            raise ConfigError(f"no token {shown} was issued here; `tapedeck token list` shows those that were")
+        self._write(REVOKED, {one: exp for one, exp in revoked.items() if exp > now} | {jti: known["exp"]})
         self.refresh()
 
     def issued(self) -> list[dict[str, Any]]:
@@ -206,17 +233,33 @@ class Bearers:
         return stat.st_ino, stat.st_mtime_ns
 
     def _read(self, name: str) -> dict[str, Any]:
-        path = self._folder / name
-        try:
-            document = json.loads(read_private(path))
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError):
-            document = None
-        if not isinstance(document, dict):
-            raise ConfigError(f"{path} cannot be read; restore it, or remove it and take another JWT_SECRET")
-        return document
+        return load_numbers(self._folder / name)
 
     def _write(self, name: str, document: dict[str, Any]) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(self._folder / name, json.dumps(document, indent=1))
+        path = self._folder / name
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_private(path, json.dumps(document, indent=1))
+        except OSError as failed:
+            why = failed.strerror or type(failed).__name__
+            raise ConfigError(f"{path} cannot be written ({why}); set TAPEDECK_DATA to a folder that can") from None
+
+
+def load_numbers(path: Path) -> dict[str, Any]:
+    """What `revoked.json` or `tokens.json` says by a token's number; nothing when the file is not there.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or says something else.
+    """
+    try:
+        document = json.loads(read_private(path))
+        expiries = [about if path.name == REVOKED else about["exp"] for about in document.values()]
+        if not all(type(expires) is int for expires in expiries):
+            raise ValueError("no times")
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+        raise ConfigError(f"{path} cannot be read; restore it, or remove it and take another JWT_SECRET") from None
+    return document

@@ -32,7 +32,9 @@ def declare_user(parser: argparse.ArgumentParser) -> None:
         action.add_argument(
             _STDIN, action="store_true", help=f"read the password, {MIN_PASSWORD} characters or more, from one line"
         )
-    actions.add_parser("remove", help="take a user away, and log them out").add_argument("name")
+    remove = actions.add_parser("remove", help="take a user away, and log them out")
+    remove.add_argument("name")
+    remove.add_argument("--force", action="store_true", help="also the last operator: nobody can log in to Kite then")
     actions.add_parser("list", help="show all users and their roles")
 
 
@@ -57,7 +59,7 @@ def run_user(args: argparse.Namespace) -> int:
         users.set_password(name, _ask_password(args))
         print(f"{name} has another password and is logged out")
     else:
-        users.remove(name)
+        users.remove(name, force=args.force)
         print(f"{name} was removed and is logged out")
     return 0
 

@@ -137,18 +137,25 @@ class Users:
             user = self._existing(name)
             self._save(self._users | {name.casefold(): _made(user.role, password)})
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, *, force: bool = False) -> None:
         """Take a user away; who is logged in under that name is logged out.
 
         Raises
         ------
         ConfigError
-            If there is no such user.
+            If there is no such user, or, unless forced, no other is an operator.
         """
         with self._lock:
             self._load()
             self._existing(name)
-            self._save({one: user for one, user in self._users.items() if one != name.casefold()})
+            left = {one: user for one, user in self._users.items() if one != name.casefold()}
+            operators = [user for user in left.values() if user.role == OPERATOR]
+            if not (operators or force or self._users[name.casefold()].role == VIEWER):
+                raise ConfigError(
+                    f"{name.casefold()} is the last operator: nobody can log in to Kite then; add another first, "
+                    "or --force"
+                )
+            self._save(left)
 
     def _existing(self, name: str) -> _User:
         user = self._users.get(name.casefold())
@@ -175,12 +182,18 @@ class Users:
         return True
 
     def _save(self, users: dict[str, _User]) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         shown = {
             name: {"role": user.role, "salt": _text(user.salt), "scrypt": _text(user.digest), **user.cost}
             for name, user in sorted(users.items())
         }
-        write_private(self.path, json.dumps({"version": 1, "users": shown}, indent=1))
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_private(self.path, json.dumps({"version": 1, "users": shown}, indent=1))
+        except OSError as failed:
+            why = failed.strerror or type(failed).__name__
+            raise ConfigError(
+                f"{self.path} cannot be written ({why}); set TAPEDECK_DATA to a folder that can"
+            ) from None
         self._users, self._looked = users, _look(self.path)
 
 
