@@ -19,7 +19,7 @@ from tapedeck.redact import install as redact_logs
 from tapedeck.session_file import use_session_file
 from tapedeck.settings import Settings, load
 
-from .access import find_port, require_access
+from .access import find_port, require_access, why_not
 
 log = logging.getLogger("tapedeck.server")
 
@@ -71,8 +71,8 @@ def serve(settings: Settings) -> int:
     """Open the desk, serve it until a signal comes, close everything. Exit status."""
     try:
         settings = replace(settings, port=find_port(settings.host, settings.port))  # before anything is started
-    except OSError as taken:
-        log.error("port %s cannot be opened (%s); choose another: make serve PORT=5007", settings.port, taken.strerror)
+    except (OSError, UnicodeError) as failed:
+        log.error("%s", why_not(settings.host, settings.port, failed))
         return 2
     # Imported late: a wrong setting is told in a tenth of a second. The desk opens, which is mostly waiting for the
     # exchange, while Panel loads.

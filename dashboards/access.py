@@ -7,6 +7,8 @@ carries an Origin must come from one of its pages.
 
 from __future__ import annotations
 
+import errno
+import socket
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -65,13 +67,22 @@ def find_port(host: str, port: int) -> int:
 
     Raises
     ------
-    OSError
-        If it cannot be listened on.
+    OSError, UnicodeError
+        If it cannot be listened on; `why_not` has the words.
     """
     sockets, found = bind_sockets(host, port)
     for one in sockets:
         one.close()
     return found
+
+
+def why_not(host: str, port: int, failed: OSError | UnicodeError) -> str:
+    """Why `find_port` failed, by the setting that has to be changed."""
+    why = getattr(failed, "strerror", None) or "no name of a host"
+    if isinstance(failed, UnicodeError | socket.gaierror) or failed.errno == errno.EADDRNOTAVAIL:
+        allowed = "allowed: 127.0.0.1, ::1, localhost or an address of this machine"
+        return f"TAPEDECK_HOST (or --host) was {host!r}, which is no address of this machine ({why}); {allowed}"
+    return f"port {port} of {host} cannot be opened ({why}); choose another: make serve PORT=5007"
 
 
 class Refusal(NamedTuple):

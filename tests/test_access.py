@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import socket
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
-from dashboards.access import Gate, require_access
+from dashboards.access import Gate, require_access, why_not
 from dashboards.lockout import FIRST_WAIT_S, FORGET_S, LONGEST_WAIT_S, MAX_KEPT, TRIES, Lockout
 from dashboards.login import local_path, pasted
 from tapedeck.errors import ConfigError
@@ -110,6 +113,27 @@ def test_a_desk_with_users_a_secret_and_a_name_may_be_opened_to_the_network(tmp_
     with pytest.raises(ConfigError, match="JWT_SECRET") as refused:
         require_access(Told(host="192.168.1.4", data=tmp_path, jwt_secret="short-one"))
     assert "short-one" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("failed", "why"),
+    [
+        (OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address"), "Cannot assign requested address"),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "Name or service not known"),
+        (UnicodeError("label empty or too long"), "no name of a host"),
+    ],
+)
+def test_an_address_that_cannot_be_listened_on_is_told_by_its_setting(failed, why):
+    assert why_not("192.0.2.7", 5006, failed) == (
+        f"TAPEDECK_HOST (or --host) was '192.0.2.7', which is no address of this machine ({why}); "
+        "allowed: 127.0.0.1, ::1, localhost or an address of this machine"
+    )
+
+
+def test_a_port_that_is_taken_is_told_by_its_number():
+    assert why_not("127.0.0.1", 5006, OSError(errno.EADDRINUSE, "Address already in use")) == (
+        "port 5006 of 127.0.0.1 cannot be opened (Address already in use); choose another: make serve PORT=5007"
+    )
 
 
 # -- guessing ---------------------------------------------------------------------------------------------------------

@@ -83,10 +83,10 @@ def test_a_revoked_token_is_refused_here_and_in_other_processes_and_stays_so(bea
 
 def test_a_number_that_was_not_issued_here_is_not_said_to_be_revoked(bearers, tmp_path):
     token = bearers.issue("one")
-    with pytest.raises(ConfigError, match="^no token 00ff was issued here; `tapedeck token list` shows"):
+    with pytest.raises(ConfigError, match=r"^no token 00ff was issued here; `tapedeck token list` shows"):
         bearers.revoke("00ff")
     for malformed in ("", "../x", "00 ff", token, "x" * 80):
-        with pytest.raises(ConfigError, match="^no token of that number was issued here") as refused:
+        with pytest.raises(ConfigError, match=r"^no token of that number was issued here") as refused:
             bearers.revoke(malformed)
         assert not malformed or malformed[:20] not in str(refused.value)
     assert not (tmp_path / "revoked.json").exists()
@@ -216,7 +216,7 @@ def test_a_loopback_desk_makes_its_own_secret_once(tmp_path):
 def test_a_desk_whose_folder_cannot_be_used_signs_with_a_secret_of_this_run(tmp_path, caplog, place):
     (tmp_path / "file").write_text("")
     folder = {"a file": tmp_path / "file", "below a file": tmp_path / "file" / "data"}.get(place, Path(place))
-    with pytest.raises(ConfigError, match="jwt_secret cannot be written .* set TAPEDECK_DATA to a folder that can"):
+    with pytest.raises(ConfigError, match=r"jwt_secret cannot be written .* set TAPEDECK_DATA to a folder that can"):
         jwt_secret("", folder, loopback=True)
     made = desk_secret("", folder, loopback=True)
     assert len(made) >= 48

@@ -53,6 +53,9 @@ def healthy(**changed: Callable[..., Any]) -> Probes:
         "fetch_kite_ahead": gives(0.0),
         "fetch_profile": gives(None),
         "try_writing": gives(None),
+        "try_listening": gives(None),
+        "load_users": gives([]),
+        "find_broken": gives([]),
         "inside_container": gives(False),
         "load_token": gives(Credentials(KEY, "token")),
         "coverage": gives((date(2024, 1, 1), date(2026, 12, 31))),
@@ -85,7 +88,7 @@ def test_a_healthy_desk_has_a_row_for_every_setting_and_every_check():
     names = [row.name for row in report.rows]
     assert names[: len(SETTINGS)] == [setting.name for setting in SETTINGS]
     assert names[len(SETTINGS) :] == [
-        "container", "data folder", "Redis", "clock", "calendar", "Kite token", "Kite",
+        "container", "data folder", "address", "access", "Redis", "clock", "calendar", "Kite token", "Kite",
     ]  # fmt: skip
     assert report.summary == ALL_VALID
     assert row(report, "Kite").message == "accepts the saved token"
@@ -177,6 +180,63 @@ def test_trying_a_folder_leaves_nothing_behind_and_makes_none(tmp_path):
     Probes().try_writing(tmp_path)
     Probes().try_writing(tmp_path / "not" / "yet")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_folder_the_secret_is_said_to_be_of_one_run():
+    report = checked({}, try_writing=fails(PermissionError(errno.EACCES, "Permission denied")))
+    assert row(report, "JWT_SECRET").message == (
+        "is made by the desk itself and good for one run: the data folder cannot be written to"
+    )
+
+
+# -- who may enter, and where ------------------------------------------------------------------------------------------
+
+OPEN = {
+    "TAPEDECK_HOST": "192.0.2.7", "FRONTEND_URL": "https://desk.test", "JWT_SECRET": "kQ9xV2mT7zW4bN6cR8yPkJ3hG5fD1sA0",
+}  # fmt: skip
+
+
+def test_a_desk_open_to_others_without_users_would_not_start():
+    found = only(checked(OPEN))
+    assert (found.level, found.name) == ("error", "access")
+    assert found.message == "is open to all who reach 192.0.2.7, so the start is refused"
+    assert found.remedy == "Add a user: `tapedeck user add NAME`"
+    assert row(checked(OPEN, load_users=gives(["asha"])), "access")[:3] == ("ok", "access", "1 user")
+    assert row(checked({}), "access").message == "is by the address that the start prints"
+
+
+def test_an_address_that_is_not_this_machines():
+    probes = healthy(try_listening=Probes().try_listening, load_users=gives(["asha"]))
+    found = only(check(load(OPEN), clock=NOON, probes=probes))
+    assert (found.level, found.name, found.value) == ("error", "address", "192.0.2.7")
+    assert found.message == "cannot be listened on: Cannot assign requested address"
+    assert found.remedy == "Set TAPEDECK_HOST to an address of this machine, such as 127.0.0.1"
+    for host in ("127.0.0.1", "localhost"):
+        assert check(load({"TAPEDECK_HOST": host}), clock=NOON, probes=probes).worst == "ok"
+    found = only(check(load(OPEN | {"TAPEDECK_HOST": "a..b"}), clock=NOON, probes=probes))
+    assert found.message == "cannot be listened on: is no name of a host"
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "message", "remedy"),
+    [
+        ("users.json", "error", "cannot be decided: users.json is no users file",
+         "Remove it and add the users again"),
+        ("revoked.json", "error", "cannot be read, so no token is taken",
+         "Restore it, or remove it and take another JWT_SECRET"),
+        ("tokens.json", "error", "cannot be read, so no token can be made, listed or revoked",
+         "Restore it, or remove it and take another JWT_SECRET"),
+        ("logins.json", "warning", "cannot be read, so everybody logs in again", "Remove {folder}/logins.json"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("text", ["{", "[]", "3", "\xff"])
+def test_a_broken_file_of_those_who_may_enter(tmp_path, name, level, message, remedy, text):
+    (tmp_path / name).write_text(text, encoding="latin-1")
+    probes = healthy(load_users=Probes().load_users, find_broken=Probes().find_broken)
+    found = only(check(load({"TAPEDECK_DATA": str(tmp_path)}), clock=NOON, probes=probes))
+    assert (found.level, found.name) == (level, "access" if name == "users.json" else name)
+    assert (found.source, found.message) == (str(tmp_path / name), message)
+    assert found.remedy == remedy.format(folder=tmp_path)
 
 
 # -- Redis -------------------------------------------------------------------------------------------------------------

@@ -90,6 +90,16 @@ def test_a_program_can_read_it(tmp_path):
     assert KITE["ZERODHA_API_SECRET"] not in done.stdout
 
 
+def test_a_reader_that_has_enough_is_no_error(tmp_path):
+    for options in ("--json", ""):
+        command = f"{sys.executable} -m tapedeck.cli check {options} | true"
+        done = subprocess.run(
+            command, shell=True, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, timeout=60,
+            check=False,
+        )  # fmt: skip
+        assert done.stderr == ""
+
+
 def test_a_real_redis_is_named_in_the_table(tmp_path):
     server = RedisServer(tmp_path)
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +16,16 @@ from typing import NamedTuple
 import requests
 
 from tapedeck import sessions
+from tapedeck.bearers import ISSUED, REVOKED, load_numbers
 from tapedeck.clock import SECOND, Clock, to_ns
+from tapedeck.errors import ConfigError
 from tapedeck.kite.login import Credentials, TokenFile
+from tapedeck.kite.private import read_private
 from tapedeck.kite.rest import KiteRest
+from tapedeck.users import Users
 
+#: Where a desk writes down who is logged in.
+LOGINS = "logins.json"
 REDIS_TIMEOUT_S = 1.0
 KITE_TIMEOUT_S = 3.0
 #: What a container's control groups are called.
@@ -26,6 +34,15 @@ _CONTAINERS = ("docker", "kubepods", "containerd", "libpod", "lxc")
 
 class ProbeFailed(Exception):
     """A question was answered by a failure: what happened, in words that hold no secret."""
+
+
+class Broken(NamedTuple):
+    """A file that cannot be read: its name, what comes of it, the remedy, and whether a part does not work then."""
+
+    name: str
+    message: str
+    remedy: str
+    critical: bool
 
 
 class RedisAnswer(NamedTuple):
@@ -147,6 +164,63 @@ def try_writing(folder: Path) -> None:
         os.unlink(name)
 
 
+def try_listening(host: str) -> None:
+    """Nothing, when a server could listen on the host, on some port.
+
+    Raises
+    ------
+    OSError
+        If it could not.
+    ProbeFailed
+        If it is no host at all.
+    """
+    try:
+        places = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except UnicodeError:
+        raise ProbeFailed("is no name of a host") from None
+    failures = []
+    for family, kind, protocol, _, address in places:
+        try:
+            with socket.socket(family, kind, protocol) as one:
+                one.bind(address)
+        except OSError as failed:
+            failures.append(failed)
+    # On a machine without IPv6 localhost is its other address alone.
+    if failures and (host != "localhost" or len(failures) == len(places)):
+        raise failures[0]
+
+
+def load_users(folder: Path) -> list[str]:
+    """The names of the desk's users.
+
+    Raises
+    ------
+    ConfigError
+        If their file cannot be read.
+    """
+    return Users(folder).names()
+
+
+def find_broken(folder: Path) -> list[Broken]:
+    """The files beside the users that say who may enter, as far as they cannot be read."""
+    found = []
+    for name in (REVOKED, ISSUED):
+        try:
+            load_numbers(folder / name)
+        except ConfigError as wrong:
+            why, _, remedy = str(wrong).removeprefix(f"{folder / name} ").partition("; ")
+            comes_to = "no token is taken" if name == REVOKED else "no token can be made, listed or revoked"
+            found.append(Broken(name, f"{why}, so {comes_to}", remedy, critical=True))
+    try:
+        json.loads(read_private(folder / LOGINS))["logins"].items()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        why = "cannot be read, so everybody logs in again"
+        found.append(Broken(LOGINS, why, f"remove {folder / LOGINS}", critical=False))
+    return found
+
+
 def inside_container(root: Path = Path("/")) -> bool:
     """Whether this process runs in a container, as far as can be seen from inside."""
     if (root / ".dockerenv").exists() or (root / "run/.containerenv").exists():
@@ -177,6 +251,9 @@ class Probes:
     fetch_kite_ahead: Callable[[str, Clock], float] = fetch_kite_ahead
     fetch_profile: Callable[[str, str, str], None] = fetch_profile
     try_writing: Callable[[Path], None] = try_writing
+    try_listening: Callable[[str], None] = try_listening
+    load_users: Callable[[Path], list[str]] = load_users
+    find_broken: Callable[[Path], list[Broken]] = find_broken
     inside_container: Callable[[], bool] = inside_container
     load_token: Callable[[Path], Credentials | None] = load_token
     coverage: Callable[[], tuple[date, date]] = sessions.coverage

@@ -45,9 +45,12 @@ def check(settings: Settings, *, clock: Clock, ask_kite: bool = False, probes: P
         settings = _with_container(settings, redis_answers=bool(_value(answers.get("Redis"))))
     return build_report(
         [
-            *_settings_rows(settings),
+            *_settings_rows(settings, kept=_failure(answers["data folder"]) is None),
             Row(OK, "container", "yes" if container else "no", "this machine"),
             _data_row(settings.data, answers["data folder"]),
+            _address_row(settings.host, answers["address"]),
+            _access_row(settings, answers["users"]),
+            *_broken_rows(settings.data, answers["files"]),
             _redis_row(settings, answers.get("Redis"), container=container),
             _clock_row(answers, ask_kite=ask_kite),
             _calendar_row(ist_date(clock.now()), answers["calendar"]),
@@ -67,6 +70,9 @@ def _questions(settings: Settings, clock: Clock, ask_kite: bool, probes: Probes)
     questions: dict[str, Callable[[], Any]] = {
         "container": probes.inside_container,
         "data folder": lambda: probes.try_writing(settings.data),
+        "address": lambda: probes.try_listening(settings.host.removeprefix("[").removesuffix("]")),
+        "users": lambda: probes.load_users(settings.data),
+        "files": lambda: probes.find_broken(settings.data),
         "calendar": probes.coverage,
         "token": lambda: probes.load_token(settings.data / TOKEN_FILE),
     }
@@ -133,9 +139,9 @@ def _words(failed: BaseException) -> str:
 # -- rows --------------------------------------------------------------------------------------------------------------
 
 
-def _settings_rows(settings: Settings) -> Iterator[Row]:
+def _settings_rows(settings: Settings, *, kept: bool) -> Iterator[Row]:
     names = {setting.name for setting in SETTINGS}
-    notes = _notes(settings)
+    notes = _notes(settings, kept=kept)
     for setting in SETTINGS:
         found = settings.found.get(setting.name)
         if found is None:
@@ -147,8 +153,8 @@ def _settings_rows(settings: Settings) -> Iterator[Row]:
     yield from (Row(*problem) for problem in settings.problems if problem.name not in names)
 
 
-def _notes(settings: Settings) -> dict[str, str]:
-    """What an unset setting comes to."""
+def _notes(settings: Settings, *, kept: bool) -> dict[str, str]:
+    """What an unset setting comes to; `kept` says whether anything can be kept in the data folder."""
     notes = {}
     if not settings.wants_kite:
         why = "used" if settings.simulate else "set"
@@ -156,7 +162,8 @@ def _notes(settings: Settings) -> dict[str, str]:
     elif not settings.has_credentials:
         notes["ZERODHA_API_KEY"] = "is not set, but was meant: see below; the market is not simulated"
     if not settings.jwt_secret and is_loopback(settings.host):
-        notes["JWT_SECRET"] = "is made by the desk itself and kept in its data folder"
+        where = "kept in its data folder" if kept else "good for one run: the data folder cannot be written to"
+        notes["JWT_SECRET"] = f"is made by the desk itself and {where}"
     if not settings.frontend_url:
         notes["FRONTEND_URL"] = f"is {settings.address}"
     if not settings.redirect_url:
@@ -172,6 +179,41 @@ def _data_row(folder: Path, answer: Future[Any]) -> Row:
     if isinstance(failed, OSError) and failed.errno in (errno.ENOSPC, errno.EDQUOT):
         remedy = f"Free space on the disk of {folder}, or set TAPEDECK_DATA to a folder on another"
     return Row(ERROR, "data folder", str(folder), "TAPEDECK_DATA", f"cannot be written to: {_words(failed)}", remedy)
+
+
+def _address_row(host: str, answer: Future[Any]) -> Row:
+    failed = _failure(answer)
+    if failed is None:
+        return Row(OK, "address", host, "TAPEDECK_HOST", "can be listened on")
+    remedy = "Set TAPEDECK_HOST to an address of this machine, such as 127.0.0.1"
+    return Row(ERROR, "address", host, "TAPEDECK_HOST", f"cannot be listened on: {_words(failed)}", remedy)
+
+
+def _access_row(settings: Settings, answer: Future[Any]) -> Row:
+    """Who is asked for what; a desk that would not start because anybody could reach it is foreseen."""
+    path = settings.data / "users.json"
+    failed = _failure(answer)
+    if failed is not None:
+        why, _, remedy = _words(failed).removeprefix(f"{path} ").partition("; ")
+        remedy = f"{remedy[:1].upper()}{remedy[1:]}" or f"Look at {path}"
+        return Row(ERROR, "access", "", str(path), f"cannot be decided: {path.name} {why}", remedy)
+    names = answer.result()
+    if names:
+        count = f"{len(names)} user{'' if len(names) == 1 else 's'}"
+        return Row(OK, "access", count, str(path), "is by name and password")
+    if is_loopback(settings.host):
+        return Row(OK, "access", "no users", str(path), "is by the address that the start prints")
+    why = f"is open to all who reach {settings.host}, so the start is refused"
+    return Row(ERROR, "access", "no users", str(path), why, "Add a user: `tapedeck user add NAME`")
+
+
+def _broken_rows(folder: Path, answer: Future[Any]) -> Iterator[Row]:
+    if failed := _failure(answer):
+        why = f"cannot be looked at: {_words(failed)}"
+        yield Row(WARNING, "access files", "", str(folder), why, f"Look at the files of {folder}")
+    for name, message, remedy, critical in _value(answer) or ():
+        level = ERROR if critical else WARNING
+        yield Row(level, name, "", str(folder / name), message, f"{remedy[:1].upper()}{remedy[1:]}")
 
 
 def _redis_row(settings: Settings, answer: Future[Any] | None, *, container: bool) -> Row:
