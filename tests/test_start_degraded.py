@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.running import ROOT, clean_environment, start_desk
+from tests.running import clean_environment, start_desk
 from tests.support import wait_until
 
 

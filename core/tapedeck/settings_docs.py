@@ -48,9 +48,10 @@ tapedeck check --json     # for programs
 ```
 
 It exits with 0 when all is well, 1 for warnings under `--strict`, 2 for errors. Beside the settings it looks at the
-data folder (can it be written to), Redis (does it answer, is it 7.0 or newer), the clock (within 2 s of Redis, or of
-Kite when it is asked), the calendar (does it know the coming 30 days), the saved token, and whether the desk runs
-inside a container, where `localhost` is the container itself.
+data folder (can it be written to), the address to listen on (is it this machine's), access (are there users where
+others reach the desk, can the files of those who may enter be read), Redis (does it answer, is it 7.0 or newer), the
+clock (within 2 s of Redis, or of Kite when it is asked), the calendar (does it know the coming 30 days), the saved
+token, and whether the desk runs inside a container, where `localhost` is the container itself.
 
 ## Secrets
 
@@ -64,7 +65,8 @@ This prints a good `JWT_SECRET`:
 ```
 
 It must have 32 characters or more that nobody could think up. On a desk that listens on loopback it may be left out:
-the desk makes one and keeps it in its data folder with mode 0600. Whoever changes it ends every bearer token.
+the desk makes one and keeps it in its data folder with mode 0600; where it cannot, the secret is good for one run,
+and open pages do not survive a restart. Whoever changes it ends every bearer token.
 """
 
 _EXAMPLE = """\
