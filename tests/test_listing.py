@@ -143,3 +143,17 @@ def test_where_kite_may_not_be_contacted_nothing_is_asked(kite):
         exchange.fetch_instruments(date(2026, 11, 23))
     assert exchange.account.status.state == "UNCONFIGURED" or exchange.credentials() is None
     assert not asked
+
+
+def test_the_same_failure_is_logged_once_and_another_again(shelf, caplog):
+    caplog.set_level("WARNING", "tapedeck.listing")
+    listing, clock = make(shelf, "09:00")
+    for _ in range(3):
+        assert not listing.refresh()
+        clock.advance(61)
+    shelf.answer = NetworkFailed("no name")
+    assert not listing.refresh()
+    assert [record.message for record in caplog.records] == [
+        "instruments could not be fetched: no route; trying again",
+        "instruments could not be fetched: no name; trying again",
+    ]

@@ -184,3 +184,18 @@ def test_without_a_login_the_day_chart_says_so_and_not_that_it_is_being_fetched(
     flow(page, f"() => ({word})() !== ''")
     without_login(relay)
     flow(page, f"() => ({word})() === 'login required: no token yet'")
+
+
+@pytest.mark.parametrize(("state", "word"), [("UNCONFIGURED", "NOT SET UP"), ("LOGIN_REQUIRED", "LOGIN REQUIRED")])
+def test_the_badge_tells_a_desk_without_a_key_from_one_that_needs_a_login(
+    javascript: Any, state: str, word: str
+) -> None:
+    said = javascript.evaluate(
+        """async (state) => {
+          const {feedTexts} = await import("http://js.test/bars.js")
+          const market = {feedState: "LOGIN_REQUIRED", login: {state}, connected: true}
+          return feedTexts(market, {state: "blank", reason: "why", age: Infinity}).feed
+        }""",
+        state,
+    )
+    assert (said["text"], said["title"]) == (word, "why")

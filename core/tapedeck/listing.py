@@ -66,8 +66,10 @@ class Listing:
             instruments = Instruments.from_csv(data)
         except TapedeckError as failed:
             said = f"instruments could not be fetched: {failed}"
+            # A night without a login is one line, not one every few seconds.
+            level = logging.DEBUG if said in (self.problem, self.warning) else logging.WARNING
             self.problem, self.warning = ("", said) if len(self.instruments) else (said, "")
-            log.warning("%s; trying again", said)
+            log.log(level, "%s; trying again", said)
             return False
         # The first search builds an index: a tenth of a second that no viewer should wait for.
         instruments.search("nifty", limit=1)

@@ -131,10 +131,11 @@ const FEED_WORDS = {
 // Beside these words the badge has room for the age, and it is what they are about; the others need the room.
 const AGED = new Set(["LIVE", "LATE", "SILENT", "STALE"])
 
-function feedTexts(market, verdict) {
+export function feedTexts(market, verdict) {
   const age = Number.isFinite(verdict.age) ? `${verdict.age < 100 ? verdict.age.toFixed(1) : Math.floor(verdict.age)} s` : ""
   let word = {live: "LIVE", late: "LATE", loading: "CONNECTING"}[verdict.state]
   word ??= verdict.dead ? (market.connected ? "DESK SILENT" : "DESK OFFLINE") : FEED_WORDS[market.feedState]
+  if (word === FEED_WORDS.LOGIN_REQUIRED && market.login.state === "UNCONFIGURED") word = "NOT SET UP"
   const aged = AGED.has(word)
   const why = verdict.reason || "time since the exchange feed was last heard"
   return {
