@@ -47,6 +47,32 @@ class Json(RequestHandler):
     def write_error(self, status_code: int, **_kwargs: Any) -> None:
         self.send(status_code, {"error": self._reason.lower().replace(" ", "_"), "reason": self._reason})
 
+    def _text(self, name: str, *, most: int = 200) -> str | None:
+        values = self._texts(name, most=most)
+        if len(values) > 1:
+            raise BadRequest(f"{name} was given {len(values)} times; allowed: once")
+        return values[0] if values else None
+
+    def _texts(self, name: str, *, most: int = 200) -> list[str]:
+        values = []
+        for raw in self.request.query_arguments.get(name, []):
+            try:
+                value = raw.decode("utf-8")
+            except UnicodeDecodeError:
+                raise BadRequest(f"{name} was not UTF-8 text") from None
+            if len(value) > most or not value.isprintable():
+                raise BadRequest(f"{name} had {len(value)} characters; allowed: {most} printable ones")
+            values.append(value)
+        return values
+
+    def _number(self, name: str, default: int, low: int, high: int) -> int:
+        text = self._text(name)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
+            raise BadRequest(f"{name} was {text!r}; allowed: a whole number from {low} to {high}")
+        return int(text)
+
 
 class Answer(Json, ABC):
     """A GET route: `parameters` are the names it knows, `answer` makes the body."""
@@ -87,32 +113,6 @@ class Answer(Json, ABC):
         if unknown:
             allowed = ", ".join(sorted(self.parameters)) or "none"
             raise BadRequest(f"parameter {unknown[0]!r} is not known here; allowed: {allowed}")
-
-    def _text(self, name: str, *, most: int = 200) -> str | None:
-        values = self._texts(name, most=most)
-        if len(values) > 1:
-            raise BadRequest(f"{name} was given {len(values)} times; allowed: once")
-        return values[0] if values else None
-
-    def _texts(self, name: str, *, most: int = 200) -> list[str]:
-        values = []
-        for raw in self.request.query_arguments.get(name, []):
-            try:
-                value = raw.decode("utf-8")
-            except UnicodeDecodeError:
-                raise BadRequest(f"{name} was not UTF-8 text") from None
-            if len(value) > most or not value.isprintable():
-                raise BadRequest(f"{name} had {len(value)} characters; allowed: {most} printable ones")
-            values.append(value)
-        return values
-
-    def _number(self, name: str, default: int, low: int, high: int) -> int:
-        text = self._text(name)
-        if text is None:
-            return default
-        if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
-            raise BadRequest(f"{name} was {text!r}; allowed: a whole number from {low} to {high}")
-        return int(text)
 
 
 class Deed(Answer):

@@ -12,7 +12,7 @@ from tapedeck.errors import ConfigError, InputRefused, KiteError, RateLimited, T
 from tapedeck.kite.login import REQUEST_TOKEN, parse_request_token
 from tapedeck.users import OPERATOR
 
-from .answers import Answer, BadRequest, Deed
+from .answers import Answer, BadRequest, Deed, Json
 from .kite_login import Journeys, outcome_page
 
 if TYPE_CHECKING:
@@ -31,14 +31,18 @@ class Validate(Answer):
         return 200, described(self.desk)
 
 
-class Login(Deed):
+class _Travels(Json):
+    """A route of the journey to Kite and back; both must know the same journeys."""
+
+    def initialize(self, desk: Desk, journeys: Journeys) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        super().initialize(desk)
+        self._journeys = journeys
+
+
+class Login(_Travels, Deed):  # pyright: ignore[reportIncompatibleMethodOverride]
     """`POST /api/auth/login`: where to send the browser. The way back is open to this very login of the desk, once."""
 
     ROLE = OPERATOR
-
-    def initialize(self, desk: Desk, journeys: Journeys | None = None) -> None:
-        super().initialize(desk)
-        self._journeys = Journeys(desk.clock) if journeys is None else journeys
 
     async def answer(self) -> tuple[int, dict[str, Any]]:
         account = self.desk.exchange.account
@@ -61,17 +65,13 @@ class Outcome(NamedTuple):
     request_token: str = ""
 
 
-class Callback(Answer):
+class Callback(_Travels):
     """`GET /api/auth/callback`: Kite sends the browser here with a request token. Answers a page that closes itself.
 
     Parameters it does not know are ignored: Kite adds `action` and `type`, which are in no document of theirs.
     """
 
     ROLE = OPERATOR
-
-    def initialize(self, desk: Desk, journeys: Journeys | None = None) -> None:
-        super().initialize(desk)
-        self._journeys = Journeys(desk.clock) if journeys is None else journeys
 
     async def get(self) -> None:
         try:
@@ -86,12 +86,6 @@ class Callback(Answer):
         page, policy = outcome_page(ended.problem, request_token=ended.request_token)
         self.set_header("Content-Security-Policy", policy)
         await self.finish(page)
-
-    async def head(self) -> None:
-        self.send(405, {})  # a look would use up the journey
-
-    async def answer(self) -> tuple[int, dict[str, Any]]:
-        raise NotImplementedError  # `get` answers a page
 
     async def _finish(self) -> Outcome:
         state, status = self._text("state") or "", self._text("status") or ""
@@ -164,7 +158,7 @@ def _at(ns: int) -> str | None:
     return to_ist(ns).isoformat() if ns else None
 
 
-def _login_of(handler: Answer) -> str:
+def _login_of(handler: Json) -> str:
     """What opened the desk to whoever asks: their browser's login, or a bearer."""
     principal = cast("Guarded", handler).principal
     assert principal is not None, "the guard lets nobody else in"
